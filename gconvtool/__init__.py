@@ -1,0 +1,60 @@
+"""Shows what an ONNX network's convolutions cost, rewrites them into cheaper ones, and proves it.
+
+The names are handed on when they are first used, so that `import gconvtool` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gconvtool._version import __version__
+
+if TYPE_CHECKING:
+    from gconvtool.errors import GconvError, InputError, MissingError, VerificationError
+    from gconvtool.pipeline.analyze import analyze, load
+    from gconvtool.pipeline.compare import Gates, bench, verify
+    from gconvtool.pipeline.convert import convert
+    from gconvtool.recipes import Grouped, Separable
+    from gconvtool.results import Analysis, Comparison, Conversion, Drift, Verification
+    from gconvtool.runtime.inputs import ImageOptions
+
+_HOMES = {
+    "errors": ("GconvError", "InputError", "MissingError", "VerificationError"),
+    "pipeline.analyze": ("analyze", "load"),
+    "pipeline.compare": ("Gates", "bench", "verify"),
+    "pipeline.convert": ("convert",),
+    "recipes": ("Grouped", "Separable"),
+    "results": ("Analysis", "Comparison", "Conversion", "Drift", "Verification"),
+    "runtime.inputs": ("ImageOptions",),
+}
+
+__all__ = [
+    "Analysis",
+    "Comparison",
+    "Conversion",
+    "Drift",
+    "Gates",
+    "GconvError",
+    "Grouped",
+    "ImageOptions",
+    "InputError",
+    "MissingError",
+    "Separable",
+    "Verification",
+    "VerificationError",
+    "__version__",
+    "analyze",
+    "bench",
+    "convert",
+    "load",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its room (PEP 562)."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"gconvtool.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

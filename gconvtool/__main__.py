@@ -1,0 +1,5 @@
+"""`python -m gconvtool`."""
+
+from gconvtool.cli.main import main
+
+main()

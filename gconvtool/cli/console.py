@@ -1,0 +1,72 @@
+"""Where things are printed: the result on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+PIPED_WIDTH = 100
+
+
+def show(page: RenderableType) -> None:
+    """Print a result page on stdout."""
+    _console(sys.stdout).print(page)
+
+
+def write(text: str) -> None:
+    """Print a document on stdout as it is."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print warnings on stderr, a paragraph each."""
+    console = _console(sys.stderr)
+    for warning in warnings:
+        console.print(f"[bold yellow]warning:[/] {_escaped(warning)}", highlight=False)
+
+
+def fail(message: str) -> None:
+    """Print an error on stderr, on one line however narrow the terminal is."""
+    _console(sys.stderr).print(
+        f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True
+    )
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr with what is being done and the time left; nothing where no one watches."""
+    console = _console(sys.stderr)
+    if not console.is_terminal:
+        yield lambda what, done, total: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title)
+
+        def report(what: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{title}: {what}", completed=done, total=total)
+
+        yield report
+
+
+def _console(stream: object) -> Console:
+    from rich.console import Console
+
+    terminal = hasattr(stream, "isatty") and stream.isatty()
+    width = None if terminal or "COLUMNS" in os.environ else PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False)  # type: ignore[arg-type]  # a stream
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,83 @@
+"""The entry point: commands, and the one place that turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from gconvtool._version import __version__
+from gconvtool.cli import console
+from gconvtool.cli.analyze import analyze
+from gconvtool.cli.bench import bench
+from gconvtool.cli.convert import convert
+from gconvtool.errors import GconvError, InputError
+
+INTERRUPTED, BUG = 130, 70
+
+app = typer.Typer(
+    name="gconvtool",
+    help="Shows what an ONNX network's convolutions cost, rewrites them, and proves what was won.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+app.command()(analyze)
+app.command()(convert)
+app.command()(bench)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> int:
+    """Shows what an ONNX network's convolutions cost, rewrites them, and proves what was won."""
+    if version:
+        typer.echo(f"gconvtool {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        return InputError.exit_code
+    return 0
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; returns the exit code (0, 1, 2, 3, 4, 70, see README)."""
+    try:
+        return app(list(arguments), prog_name="gconvtool", standalone_mode=False) or 0
+    except GconvError as error:
+        return _answer(error, arguments)
+    except typer.TyperException as error:  # the command line itself was wrong
+        return _answer(InputError(error.format_message()), arguments)
+    except (KeyboardInterrupt, typer.Abort):
+        console.fail("interrupted; nothing was written")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader went away, for example `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        traceback.print_exc()
+        console.fail("this is a bug of gconvtool; please report it with the lines above")
+        return BUG
+
+
+def _answer(error: GconvError, arguments: Sequence[str]) -> int:
+    """One line on stderr, and a document on stdout where one was asked for."""
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    console.fail(" ".join(str(error).split()))
+    if "--json" in arguments:
+        from gconvtool.report import document
+
+        command = next((word for word in arguments if not word.startswith("-")), "gconvtool")
+        console.write(document.dumps(document.failure(error, command)))
+    return error.exit_code

@@ -1,0 +1,123 @@
+"""Options that several commands share, and how their words become values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gconvtool.errors import InputError
+
+if TYPE_CHECKING:
+    from gconvtool.recipes import Recipe
+    from gconvtool.runtime.inputs import ImageOptions
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Dims = Annotated[
+    list[str] | None,
+    typer.Option("--dim", metavar="NAME=SIZE", help="Size of an open dimension, for example N=1."),
+]
+InputShapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input-shape", metavar="NAME:SIZES", help="Shape of an input, for example x:1,3,224,224."
+    ),
+]
+Groups = Annotated[
+    int | None,
+    typer.Option("--groups", min=2, help="Rewrite into convolutions of this many groups."),
+]
+SeparableFlag = Annotated[
+    bool,
+    typer.Option("--separable", help="Rewrite into sums of (depthwise → pointwise) convolutions."),
+]
+Rank = Annotated[
+    int | None,
+    typer.Option("--rank", min=1, help="Branches of a separable convolution; 2 if not given."),
+]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads for onnxruntime.")]
+Seed = Annotated[int, typer.Option("--seed", help="Decides samples, searches and orders.")]
+Scale = Annotated[float, typer.Option(help="Images: pixels (0…255) are multiplied by this.")]
+Mean = Annotated[str, typer.Option(help="Images: then this is taken off, one number or one a channel.")]
+Std = Annotated[str, typer.Option(help="Images: then they are divided by this, likewise.")]
+Layout = Annotated[
+    str | None, typer.Option(help="Images: nchw or nhwc, where the model's input leaves it open.")
+]
+
+DEFAULT_RANK = 2
+
+
+def dims(words: Sequence[str] | None) -> dict[str, int]:
+    """`N=1` and `H=224,W=224` to sizes by name."""
+    sizes = {}
+    for part in (part for word in words or () for part in word.split(",")):
+        name, equals, size = part.partition("=")
+        if not equals or not name:
+            raise InputError(f"--dim {part}: write NAME=SIZE, for example N=1")
+        sizes[name.strip()] = _size(f"--dim {part}", size)
+    return sizes
+
+
+def input_shapes(words: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """`image:1,3,224,224` to shapes by input name; a name may hold colons."""
+    shapes = {}
+    for word in words or ():
+        name, colon, sizes = word.rpartition(":")
+        if not colon or not name:
+            raise InputError(f"--input-shape {word}: write NAME:SIZES, for example x:1,3,224,224")
+        shapes[name] = tuple(_size(f"--input-shape {word}", size) for size in sizes.split(","))
+    return shapes
+
+
+def recipe(groups: int | None, separable: bool, rank: int | None) -> Recipe | None:
+    """The one recipe that was asked for; None if none was.
+
+    Raises:
+        InputError: two recipes, or a rank without a separable one.
+    """
+    from gconvtool.recipes import Grouped, Separable
+
+    if groups is not None and separable:
+        raise InputError("--groups and --separable exclude each other; convert twice to compare")
+    if rank is not None and not separable:
+        raise InputError("--rank belongs to --separable")
+    if separable:
+        return Separable(rank or DEFAULT_RANK)
+    return None if groups is None else Grouped(groups)
+
+
+def images(scale: float, mean: str, std: str, layout: str | None) -> ImageOptions:
+    """How pixels become numbers."""
+    from gconvtool.runtime.inputs import ImageOptions
+
+    if layout not in (None, "nchw", "nhwc"):
+        raise InputError(f"--layout {layout}: nchw or nhwc")
+    deviations = _numbers("--std", std)
+    if 0 in deviations:
+        raise InputError(f"--std {std}: division by zero")
+    return ImageOptions(scale, _numbers("--mean", mean), deviations, layout)
+
+
+def required(value: str | None, what: str, hint: str) -> str:
+    """A value that the command line or the configuration must give."""
+    if value is None:
+        raise InputError(f"no {what}: {hint}, or set it in [tool.gconvtool] of pyproject.toml")
+    return value
+
+
+def _size(option: str, text: str) -> int:
+    try:
+        size = int(text)
+    except ValueError:
+        raise InputError(f"{option}: {text!r} is not a whole number") from None
+    if size < 1:
+        raise InputError(f"{option}: a size is 1 or more")
+    return size
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} {text}: one number, or one a channel with commas") from None

@@ -1,0 +1,69 @@
+"""The patches that a convolution sees: rows of C·ΠK numbers, one an output position.
+
+`y[n, o, p] = Σ W[o, c, k] · x[n, c, p·stride + k·dilation − pad]`, so a convolution is a matrix
+product of its patches with its weights, in any number of spatial dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a convolution's kernel moves: sizes an axis, `pads` begins then ends."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[int, ...]
+
+    def positions(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Output sizes over an input of `sizes`: floor((padded − covered) / stride) + 1."""
+        axes = len(self.kernel)
+        return tuple(
+            (sizes[i] + self.pads[i] + self.pads[i + axes] - self.dilations[i] * (self.kernel[i] - 1) - 1)
+            // self.strides[i]
+            + 1
+            for i in range(axes)
+        )
+
+    def patches(self, x: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Patches at chosen output positions.
+
+        Args:
+            x: N × C × H….
+            rows: indices into the flattened (n, position…) grid of outputs.
+
+        Returns:
+            len(rows) × C·ΠK, channel-major as weights are.
+        """
+        axes = len(self.kernel)
+        sizes = self.positions(x.shape[2:])
+        borders = list(zip(self.pads[:axes], self.pads[axes:], strict=True))
+        padded = np.pad(x, [(0, 0), (0, 0), *borders])
+        image, *starts = np.unravel_index(rows, (len(x), *sizes))
+        taps = np.indices(self.kernel).reshape(axes, -1)
+        index = [
+            starts[i][:, None] * self.strides[i] + taps[i] * self.dilations[i] for i in range(axes)
+        ]
+        picked = np.moveaxis(padded, 1, -1)[(image[:, None], *index)]  # rows × ΠK × C
+        return np.swapaxes(picked, 1, 2).reshape(len(rows), -1).astype(np.float64)
+
+
+def outputs(y: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Output values, len(rows) × N, at the same positions; y is N × filters × H…."""
+    flat = np.moveaxis(y, 1, -1).reshape(-1, y.shape[1])
+    return flat[rows].astype(np.float64)
+
+
+def spread(total: int, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """`count` of `total` indices, evenly spread: one at random from each of `count` equal parts."""
+    if count >= total:
+        return np.arange(total)
+    edges = (np.arange(count) + rng.random(count)) * (total / count)
+    return edges.astype(np.intp)

@@ -1,0 +1,1 @@
+"""The only rooms that know ONNX: reading, surveying, rewriting and writing graphs."""

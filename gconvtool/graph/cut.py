@@ -1,0 +1,106 @@
+"""Cutting a graph across, so that it can be run piece by piece with only the cut values kept.
+
+A cut at position p lies before the p-th node. The values that cross it are those produced before
+it (or fed) and read after it. Between two cuts lies a segment: a small model of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from gconvtool.errors import InputError
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a graph as a serialised model, which may be empty, and what crosses its end."""
+
+    model: bytes | None
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    alive: frozenset[str]
+
+
+class Cutter:
+    """Knows which values of a model are alive at which position.
+
+    Positions and names are the base model's; segments may be cut from another model that has the
+    same names at the cuts, such as the partly converted one.
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        self._positions = {node.outputs[0].name: i for i, node in enumerate(model.graph)}
+        self._end = len(self._positions)
+        self._born: dict[str, int] = {v.name or "": 0 for v in model.graph.inputs}
+        self._dies: dict[str, int] = {v.name or "": self._end + 1 for v in model.graph.outputs}
+        for position, node in enumerate(model.graph):
+            self._born.update((v.name, position + 1) for v in node.outputs if v.name)
+            for name in _reads(node, model.graph):
+                self._dies[name] = max(self._dies.get(name, 0), position + 1)
+
+    def position(self, site: str) -> int:
+        """Where the node that makes this value stands."""
+        return self._positions[site]
+
+    @property
+    def end(self) -> int:
+        """The cut behind the last node."""
+        return self._end
+
+    def alive(self, position: int) -> frozenset[str]:
+        """The values that cross a cut."""
+        return frozenset(
+            name
+            for name, born in self._born.items()
+            if born <= position < self._dies.get(name, 0)
+        )
+
+    def segment(self, model: ir.Model, start: int, end: int, extra: Sequence[str] = ()) -> Segment:
+        """The piece of `model` between two cuts; `extra` names more values wanted of it."""
+        before, after = self.alive(start), self.alive(end)
+        wanted = [name for name in self._born if name in (after - before) | set(extra)]
+        if not wanted:
+            return Segment(None, (), (), after)
+        return Segment(*_extract(model, sorted(before), wanted), after)
+
+
+def _extract(
+    model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]
+) -> tuple[bytes, tuple[str, ...], tuple[str, ...]]:
+    graph = ir.convenience.extract(model.graph, inputs, outputs)
+    unread = [v for v in graph.inputs if not v.uses() and not v.is_graph_output()]
+    for value in unread:
+        graph.inputs.remove(value)
+    for value in (*graph.inputs, *graph.outputs):
+        if value.type is None:
+            raise InputError(
+                f"the type of {value.name} cannot be inferred, so the network cannot be run in "
+                "pieces; convert without --data, or leave out the operator that makes it"
+            )
+    piece = ir.Model(graph, ir_version=model.ir_version, functions=model.functions.values())
+    names = tuple(v.name or "" for v in graph.inputs), tuple(v.name or "" for v in graph.outputs)
+    return ir.to_proto(piece).SerializeToString(), *names
+
+
+def _reads(node: ir.Node, graph: ir.Graph) -> set[str]:
+    """Names of the values that a node reads, also from inside its bodies."""
+    inside = (
+        inner
+        for attribute in node.attributes.values()
+        if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+        for body in (
+            [attribute.as_graph()]
+            if attribute.type is ir.AttributeType.GRAPH
+            else attribute.as_graphs()
+        )
+        for inner in ir.traversal.RecursiveGraphIterator(body)
+    )
+    return {
+        value.name or ""
+        for reader in (node, *inside)
+        for value in reader.inputs
+        if value is not None and value.graph is graph and not value.is_initializer()
+    }

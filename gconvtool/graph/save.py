@@ -1,0 +1,85 @@
+"""Writing a model so that its path holds a whole, checked file or what was there before."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx_ir as ir
+from onnx_ir.passes.common import CheckerPass
+
+from gconvtool.errors import InputError, MissingError, VerificationError
+from gconvtool.graph.load import first_line
+
+LIMIT_BYTES = 2**31 - 2**20
+"""Protobuf's limit for one file, less some room for the graph itself."""
+
+
+def check_target(path: Path, source: Path, force: bool) -> None:
+    """Refuse an output path before any work is done for it.
+
+    Raises:
+        InputError: the folder is missing, the file exists, or it is the model that is read.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; name a file, for example {path / 'model.onnx'}")
+    if path.exists() and path.samefile(source):
+        raise InputError(f"{path}: the input model, which is never changed; name another output")
+    if path.exists() and not force:
+        raise InputError(f"{path}: exists already; use --force to replace it")
+
+
+def serialise(model: ir.Model, name: str) -> bytes:
+    """The model as one checked, self-contained protobuf; the same model gives the same bytes.
+
+    Raises:
+        InputError: it does not fit into one file.
+        VerificationError: the rewritten model fails ONNX's checker, which is a bug of ours.
+    """
+    weights = (value.const_value for graph in model.graphs() for value in graph.initializers.values())
+    size = sum(tensor.nbytes for tensor in weights if tensor is not None)
+    if size > LIMIT_BYTES:
+        raise InputError(f"{name}: {size / 2**30:.1f} GiB of weights do not fit into one ONNX file")
+    try:
+        CheckerPass()(model)
+    except Exception as error:
+        raise VerificationError(
+            f"{name}: not written: the rewritten model fails ONNX's checker: {first_line(error)}"
+        ) from error
+    ir.external_data.load_to_model(model)
+    return ir.to_proto(model).SerializeToString(deterministic=True)
+
+
+def write(content: bytes, path: Path, check: Callable[[Path], None]) -> None:
+    """Write beside the target, let `check` read the file, then rename it into place.
+
+    Whatever goes wrong, the target is as it was and no other file is left.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        check(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise MissingError(f"{path}: not written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,217 @@
+"""Two models on the same inputs: how far apart they are, and which is faster."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gconvtool.bench import machine, protocol, stats
+from gconvtool.errors import InputError
+from gconvtool.pipeline.rewrite import Request, rewrite
+from gconvtool.pipeline.source import (
+    BATCH,
+    Feed,
+    Model,
+    Network,
+    Progress,
+    count,
+    drift,
+    fed_like,
+    silent,
+)
+from gconvtool.plan import Selection
+from gconvtool.recipes import Recipe
+from gconvtool.results import Comparison, Drift, Gate, Interval, Verification
+from gconvtool.runtime.inputs import Data, ImageOptions
+from gconvtool.runtime.session import Session, version
+
+RANDOM = 8
+"""Random inputs to compare on where there are no data."""
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Limits on a comparison: `min_speedup` is a factor, `max_accuracy_drop` is in points."""
+
+    min_speedup: float | None = None
+    max_accuracy_drop: float | None = None
+
+
+@dataclass(frozen=True)
+class _Contestant:
+    """A model in memory, how it is run, and its counted cost."""
+
+    network: Network
+    content: bytes
+    provider: str
+    threads: int
+
+    def session(self) -> Session:
+        return Session(self.content, self.provider, self.threads, self.network.name)
+
+
+def verify(
+    a: Model,
+    b: Model,
+    *,
+    data: str | None = None,
+    provider: str = "cpu",
+    threads: int | None = None,
+    dims: Mapping[str, int] | None = None,
+    images: ImageOptions = ImageOptions(),  # noqa: B008  frozen
+    seed: int = 0,
+) -> Verification:
+    """Compare two models' outputs on the same inputs; on random ones if there are no data.
+
+    Raises:
+        InputError: the models or the data cannot be used, or do not fit each other.
+        VerificationError: B's outputs are not finite.
+        MissingError: onnxruntime or the provider is missing.
+    """
+    threads = threads or machine.cpu_budget()
+    pair = [_contestant(Network.open(model), provider, threads) for model in (a, b)]
+    samples = Feed(data, images, dims or {}).samples(pair[0].network, RANDOM, seed)
+    measured = _drift(pair, samples)
+    return Verification(pair[0].network.name, pair[1].network.name, measured, samples.source)
+
+
+def bench(
+    a: Model,
+    b: Model | None = None,
+    *,
+    recipe: Recipe | None = None,
+    fit_data: str | None = None,
+    data: str | None = None,
+    provider: str = "cpu",
+    threads: int | None = None,
+    batch: int = 1,
+    time_budget_s: float = 60.0,
+    gates: Gates = Gates(),  # noqa: B008  frozen
+    seed: int = 0,
+    dims: Mapping[str, int] | None = None,
+    images: ImageOptions = ImageOptions(),  # noqa: B008  frozen
+    progress: Progress = silent,
+) -> Comparison:
+    """Compare two models, or a model with its conversion: drift first, then latency.
+
+    Args:
+        a: the model to compare with.
+        b: the other model; if None, `a` is converted with `recipe`, in memory.
+        recipe: what the convolutions become, see `convert`.
+        fit_data: what to fit the conversion to.
+        data: what to run both on, with labels for accuracy; random numbers if None.
+        provider: "cpu" or "cuda".
+        threads: intra-op threads of both; as many as the machine grants if None.
+        batch: samples a run.
+        time_budget_s: for the timing alone.
+        gates: limits; the result says whether they hold.
+        seed: decides the order of runs and the random inputs.
+        dims: sizes for open dimensions.
+        images: how pixels become numbers, where data are images.
+        progress: called while converting and while timing.
+
+    Raises:
+        InputError: the models or the data cannot be used, or do not fit each other.
+        VerificationError: B's outputs are not finite.
+        MissingError: onnxruntime or the provider is missing.
+    """
+    threads = threads or machine.cpu_budget()
+    feed = Feed(data, images, dims or {})
+    first = _contestant(Network.open(a), provider, threads)
+    samples = feed.samples(first.network, max(batch, RANDOM), seed)
+    if gates.max_accuracy_drop is not None and samples.labels is None:
+        raise InputError("an accuracy gate needs labels: give --data an .npz with a labels array")
+    feeds = _one_batch(samples, first.network, batch)
+    first.session()  # before the work of a conversion: the provider may be missing
+    notes: tuple[str, ...] = ()
+    if b is not None:
+        second = _contestant(Network.open(b), provider, threads)
+    elif recipe is not None:
+        fit = Feed(fit_data, images, dims or {})
+        second, notes = _converted(first, recipe, fit, seed, progress)
+    else:
+        raise InputError("nothing to compare with: name a second model or a recipe")
+    pair = (first, second)
+    measured_drift = _drift(pair, samples)
+    placement = {key: c.session().placement() for key, c in zip("ab", pair, strict=True)}
+    measured = protocol.measure(
+        lambda: first.session().runner(feeds),
+        lambda: second.session().runner(feeds),
+        clock=machine.SystemClock(),
+        rng=random.Random(seed),
+        time_budget_s=time_budget_s,
+        progress=lambda share: progress("timing", round(1000 * share), 1000),
+    )
+    judgement = stats.judge(measured)
+    counting = fed_like(feed, samples)
+    return Comparison(
+        a=stats.timing(first.network.name, measured, "a"),
+        b=stats.timing(second.network.name, measured, "b"),
+        judgement=judgement,
+        drift=measured_drift,
+        drift_source=samples.source,
+        provider=provider,
+        threads=threads,
+        batch=len(next(iter(feeds.values()))),
+        placement=placement,
+        machine=machine.machine(version()),
+        macs=(
+            count(first.network, counting).totals,
+            count(second.network, counting).totals,
+        ),
+        gates=tuple(_answers(gates, judgement.speedup, measured_drift[0])),
+        measurement=measured,
+        warnings=(*machine.preflight(), *notes),
+    )
+
+
+def _contestant(network: Network, provider: str, threads: int) -> _Contestant:
+    return _Contestant(network, network.content(), provider, threads)
+
+
+def _converted(
+    first: _Contestant, recipe: Recipe, feed: Feed, seed: int, progress: Progress
+) -> tuple[_Contestant, tuple[str, ...]]:
+    """The first model's conversion, and the warnings that it came with."""
+    request = Request(first.network, recipe, Selection(), feed, 256, seed, first.threads, progress)
+    rewritten = rewrite(request)
+    network = Network(rewritten.model, f"{first.network.name} as {recipe}")
+    notes = rewritten.conversion.warnings
+    if feed.data is None:
+        notes = (*notes, "no --fit-data: the new weights come from the old ones alone")
+    return _Contestant(network, rewritten.content, first.provider, first.threads), notes
+
+
+def _drift(pair: tuple[_Contestant, ...] | list[_Contestant], samples: Data) -> tuple[Drift, ...]:
+    first, second = pair
+    return drift(first.session(), second.session(), samples, first.network.batch(BATCH))
+
+
+def _one_batch(samples: Data, network: Network, wanted: int) -> Mapping[str, NDArray[Any]]:
+    size = network.batch(wanted)
+    if len(samples) < size.samples:
+        raise InputError(
+            f"{samples.source}: {len(samples)} samples do not fill a batch of {size.samples}"
+        )
+    return next(samples.batches(size))
+
+
+def _answers(gates: Gates, speedup: Interval, drifted: Drift) -> Iterator[Gate]:
+    """Every limit that was set, decided by the interval's bounds and never by the estimate."""
+    if gates.min_speedup is not None:
+        limit = gates.min_speedup
+        passed = True if speedup.low >= limit else False if speedup.high < limit else None
+        yield Gate("min_speedup", limit, speedup.estimate, passed)
+    if gates.max_accuracy_drop is not None:
+        before, after = drifted.accuracy_before, drifted.accuracy_after
+        if before is None or after is None:
+            yield Gate("max_accuracy_drop", gates.max_accuracy_drop, None, None)
+        else:
+            drop = 100 * (before - after)
+            yield Gate(
+                "max_accuracy_drop", gates.max_accuracy_drop, drop, drop <= gates.max_accuracy_drop
+            )

@@ -1,0 +1,104 @@
+"""Where models and samples come from, for every command alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx_ir as ir
+
+from gconvtool import tally
+from gconvtool.graph import load as loading
+from gconvtool.graph import save, shapes
+from gconvtool.graph.signature import signature
+from gconvtool.graph.survey import survey
+from gconvtool.results import Analysis, Drift
+from gconvtool.runtime import inputs
+from gconvtool.runtime.inputs import Batch, Data, ImageOptions
+from gconvtool.runtime.session import Session
+from gconvtool.drift import Reference, compare
+
+Model = str | Path | ir.Model
+Progress = Callable[[str, int, int], None]
+"""Called with what is being worked on, how much of it is done, and of how much."""
+
+BATCH = 32
+OPEN_DIM = 224
+"""What an open dimension is taken as where something has to run and nothing says otherwise."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A loaded model under the name that messages and results give it."""
+
+    model: ir.Model
+    name: str
+
+    @classmethod
+    def open(cls, source: Model) -> Network:
+        """Load a file; a model that is loaded already is copied, so that it never changes."""
+        if isinstance(source, ir.Model):
+            return cls(source.clone(), source.graph.name or "model")
+        return cls(loading.load(Path(source)), str(source))
+
+    def content(self) -> bytes:
+        """The model as one protobuf, as onnxruntime takes it."""
+        return save.serialise(self.model.clone(), self.name)
+
+    def batch(self, wanted: int) -> Batch:
+        """The batch to run: what the model insists on, or what is wanted."""
+        return inputs.batch(signature(self.model), wanted)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Where samples come from, and the sizes of open dimensions."""
+
+    data: str | None = None
+    images: ImageOptions = ImageOptions()
+    dims: Mapping[str, int] = field(default_factory=dict)
+    input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def samples(self, network: Network, count: int, seed: int) -> Data:
+        """All samples of the data; `count` random ones if there are no data."""
+        wanted = signature(network.model)
+        if self.data is not None:
+            return inputs.load(self.data, wanted, self.images)
+        return inputs.random(wanted, self.sizes(network), network.batch(count).samples, seed)
+
+    def sizes(self, network: Network, default: int = OPEN_DIM) -> dict[str, int]:
+        """A size for every open dimension of the inputs."""
+        open_dims = {
+            dim or f"{i.name}_{axis}": default
+            for i in signature(network.model)
+            for axis, dim in enumerate(i.shape or ())
+            if not isinstance(dim, int)
+        }
+        return {**open_dims, **self.dims}
+
+
+def count(network: Network, feed: Feed) -> Analysis:
+    """The cost of a network; it is not changed."""
+    copy = network.model.clone()
+    sizes = shapes.fix(copy, feed.dims, feed.input_shapes)
+    return tally.analysis(network.name, survey(copy), sizes)
+
+
+def fed_like(feed: Feed, data: Data) -> Feed:
+    """The feed with the input shapes of its data, a sample at a time."""
+    return Feed(
+        feed.data,
+        feed.images,
+        {},
+        {name: (1, *array.shape[1:]) for name, array in data.feeds.items()},
+    )
+
+
+def drift(a: Session, b: Session, data: Data, batch: Batch) -> tuple[Drift, ...]:
+    """How far b is from a on these samples."""
+    return compare(a.run, b.run, data.batches(batch), Reference(data.labels, data.target))

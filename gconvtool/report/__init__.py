@@ -1,0 +1,1 @@
+"""One result, many faces: versioned documents and terminal pages."""

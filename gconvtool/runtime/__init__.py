@@ -1,0 +1,1 @@
+"""The only rooms that know onnxruntime: running models, feeding them, watching what flows."""

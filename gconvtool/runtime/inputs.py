@@ -1,0 +1,300 @@
+"""What a model is fed: arrays with samples along the first axis, from files, a reader or a seed.
+
+A data source is an .npz whose arrays are named after the model's inputs (with optional `labels` and
+`target`), an .npy for a model of one input, a folder of either, a folder of images, or
+`module:object` with onnxruntime's CalibrationDataReader protocol.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gconvtool.errors import InputError, MissingError
+from gconvtool.facts import Input, describe_shape
+
+Arrays = dict[str, NDArray[Any]]
+EXTRAS = ("labels", "target")
+IMAGES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"))
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How pixels become numbers: (pixel · scale − mean) / std, a channel each; pixels are 0…255."""
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    layout: str | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How many samples a run takes, and whether the model insists on that number."""
+
+    samples: int
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples for every input; `labels` are class numbers, `target` is shaped like an output."""
+
+    source: str
+    feeds: Arrays
+    labels: NDArray[Any] | None = None
+    target: NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.feeds.values())))
+
+    def take(self, rows: NDArray[np.intp] | slice) -> Data:
+        """Some of the samples."""
+        return Data(
+            self.source,
+            {name: array[rows] for name, array in self.feeds.items()},
+            None if self.labels is None else self.labels[rows],
+            None if self.target is None else self.target[rows],
+        )
+
+    def batches(self, size: Batch) -> Iterator[Arrays]:
+        """Feeds of a batch each; a last one that is short is left out where the size is fixed."""
+        stop = len(self) - len(self) % size.samples if size.fixed else len(self)
+        for start in range(0, stop, size.samples):
+            end = min(start + size.samples, stop)
+            yield {name: array[start:end] for name, array in self.feeds.items()}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples to fit to and samples to judge by, which are never the same."""
+
+    fit: Data
+    held_out: Data
+    unused: Data
+
+
+def split(data: Data, samples: int, seed: int) -> Split:
+    """Draw `samples`, hold a fifth of them out; the rest is unused."""
+    order = np.random.default_rng(seed).permutation(len(data))
+    drawn, rest = order[:samples], order[samples:]
+    held = max(1, len(drawn) // 5)
+    return Split(*(data.take(np.sort(rows)) for rows in (drawn[held:], drawn[:held], rest)))
+
+
+def batch(inputs: Sequence[Input], wanted: int) -> Batch:
+    """The batch that a model insists on, or the wanted one if it takes any."""
+    sizes = [i.shape[0] for i in inputs if i.shape and isinstance(i.shape[0], int)]
+    return Batch(max(sizes), fixed=True) if sizes else Batch(wanted)
+
+
+def load(source: str, inputs: Sequence[Input], images: ImageOptions = ImageOptions()) -> Data:  # noqa: B008  frozen
+    """Read a data source and fit it to a model's inputs.
+
+    Raises:
+        InputError: it is not there, is not what it should be, or does not fit the model.
+    """
+    arrays = _read(source, inputs, images)
+    _check_names(source, arrays, inputs)
+    feeds = {i.name: _fitted(source, arrays[i.name], i) for i in inputs}
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        raise InputError(f"{source}: arrays of different numbers of samples: {listed}")
+    if 0 in counts.values():
+        raise InputError(f"{source}: no samples in it")
+    return Data(source, feeds, _labels(source, arrays.get("labels")), arrays.get("target"))
+
+
+def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed: int) -> Data:
+    """Standard normal floats, zeros for other types; good for timing, never for fitting.
+
+    Raises:
+        InputError: an input has an open dimension that `dims` does not fix.
+    """
+    rng = np.random.default_rng(seed)
+    feeds: Arrays = {}
+    for i in inputs:
+        shape = _sized(i, dims)
+        dtype = np.dtype(i.dtype)
+        if np.issubdtype(dtype, np.floating):
+            feeds[i.name] = rng.standard_normal((samples, *shape)).astype(dtype)
+        else:
+            feeds[i.name] = np.zeros((samples, *shape), dtype)
+    return Data("random inputs", feeds)
+
+
+def _sized(i: Input, dims: Mapping[str, int]) -> tuple[int, ...]:
+    if i.shape is None:
+        raise InputError(f"input {i.name}: its shape is not known; give --data or --input-shape")
+    sizes = [dims.get(dim) if isinstance(dim, str) else dim for dim in i.shape[1:]]
+    for axis, size in enumerate(sizes, 1):
+        if size is None:
+            dim = i.shape[axis] or f"{i.name}_{axis}"
+            raise InputError(f"input {i.name}: open dimension {dim}; give --data or --dim {dim}=SIZE")
+    return tuple(size for size in sizes if size is not None)
+
+
+def _read(source: str, inputs: Sequence[Input], images: ImageOptions) -> Arrays:
+    path = Path(source)
+    if path.is_dir():
+        return _folder(path, inputs, images)
+    if path.exists():
+        return _file(path, inputs)
+    if ":" in source:
+        return _reader(source)
+    raise InputError(f"{source}: no such data file or folder")
+
+
+def _file(path: Path, inputs: Sequence[Input]) -> Arrays:
+    if path.suffix not in (".npz", ".npy"):
+        raise InputError(f"{path}: data is an .npz, an .npy, a folder of images or module:object")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {_only(path, inputs).name: loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a readable {path.suffix} file of plain arrays") from error
+
+
+def _only(source: object, inputs: Sequence[Input]) -> Input:
+    if len(inputs) != 1:
+        names = ", ".join(i.name for i in inputs)
+        raise InputError(f"{source}: the model has several inputs ({names}); give an .npz")
+    return inputs[0]
+
+
+def _folder(path: Path, inputs: Sequence[Input], images: ImageOptions) -> Arrays:
+    files = sorted(path.iterdir())
+    arrays = [file for file in files if file.suffix in (".npz", ".npy")]
+    if arrays:
+        return _joined(path, [_file(file, inputs) for file in arrays])
+    pictures = [file for file in files if file.suffix.lower() in IMAGES]
+    if not pictures:
+        raise InputError(f"{path}: no .npz, .npy or image files in this folder")
+    target = _only(path, inputs)
+    return {target.name: np.stack(_same_size(path, [_image(p, target, images) for p in pictures]))}
+
+
+def _joined(source: object, parts: Sequence[Arrays]) -> Arrays:
+    names = parts[0].keys()
+    if any(part.keys() != names for part in parts):
+        raise InputError(f"{source}: its files do not hold the same arrays")
+    try:
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+    except ValueError as error:
+        raise InputError(f"{source}: its files do not fit together: {error}") from error
+
+
+def _same_size(path: Path, pictures: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    if len({picture.shape for picture in pictures}) > 1:
+        raise InputError(f"{path}: images of different sizes, and the model does not fix one")
+    return pictures
+
+
+def _image(path: Path, target: Input, options: ImageOptions) -> NDArray[np.float32]:
+    """One image as the model wants it, C × H × W or H × W × C."""
+    try:
+        from PIL import Image  # noqa: PLC0415  an extra
+    except ImportError as error:
+        raise MissingError('images need Pillow: pip install "gconvtool[images]"') from error
+    height, width, channels, first = _layout(target, options.layout)
+    try:
+        with Image.open(path) as picture:
+            plain = picture.convert("L" if channels == 1 else "RGB")
+    except OSError as error:
+        raise InputError(f"{path}: not a readable image") from error
+    if height and width and plain.size != (width, height):
+        plain = plain.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(plain, np.float32).reshape(plain.height, plain.width, channels)
+    scaled = (pixels * options.scale - np.asarray(options.mean)) / np.asarray(options.std)
+    return (np.moveaxis(scaled, -1, 0) if first else scaled).astype(np.float32)
+
+
+def _layout(target: Input, wanted: str | None) -> tuple[int | None, int | None, int, bool]:
+    """Height, width (None if open), channels, and whether channels come first."""
+    shape = target.shape
+    if shape is None or len(shape) != 4:
+        raise InputError(
+            f"input {target.name} is {describe_shape(shape)}: images need four dimensions"
+        )
+    first = wanted == "nchw" if wanted else shape[1] in (1, 3)
+    channels, sizes = (shape[1], shape[2:]) if first else (shape[3], shape[1:3])
+    if channels not in (1, 3):
+        raise InputError(
+            f"input {target.name} is {describe_shape(shape)}: no axis of 1 or 3 channels; give --layout"
+        )
+    height, width = (size if isinstance(size, int) else None for size in sizes)
+    assert isinstance(channels, int)
+    return height, width, channels, first
+
+
+def _reader(source: str) -> Arrays:
+    """All that a CalibrationDataReader gives: dicts of arrays until None."""
+    module, _, name = source.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module), name)
+        reader = found() if callable(found) else found
+        parts = list(iter(reader.get_next, None))
+    except Exception as error:  # the user's own code may fail in any way
+        raise InputError(f"{source}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    if not parts:
+        raise InputError(f"{source}: get_next() gave nothing")
+    return _joined(source, [{k: np.asarray(v) for k, v in part.items()} for part in parts])
+
+
+def _check_names(source: str, arrays: Arrays, inputs: Sequence[Input]) -> None:
+    names = [i.name for i in inputs]
+    found = ", ".join(arrays) or "nothing"
+    for name in names:
+        if name not in arrays:
+            raise InputError(f"{source}: no array for the model's input {name}; it holds {found}")
+    for name in arrays:
+        if name not in names and name not in EXTRAS:
+            raise InputError(
+                f"{source}: array {name} is no input of the model ({', '.join(names)}), "
+                "nor labels or target"
+            )
+        if arrays[name].ndim == 0:
+            raise InputError(f"{source}: array {name} is a single number, not samples")
+
+
+def _fitted(source: str, array: NDArray[Any], i: Input) -> NDArray[Any]:
+    """The array in the input's type, if its shape fits."""
+    if i.shape is not None:
+        fits = array.ndim == len(i.shape) and all(
+            not isinstance(want, int) or want == have
+            for want, have in zip(i.shape[1:], array.shape[1:], strict=True)
+        )
+        if not fits:
+            want = describe_shape(("N", *i.shape[1:]) if i.shape else i.shape)
+            have = describe_shape(array.shape)
+            raise InputError(f"{source}: {i.name} is {have}, the model's input is {want}")
+    dtype = np.dtype(i.dtype)
+    if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and dtype.kind != "f"):
+        raise InputError(f"{source}: {i.name} holds {array.dtype}, the model's input is {i.dtype}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{source}: {i.name} holds NaN or infinite numbers")
+    return array.astype(dtype)
+
+
+def _labels(source: str, labels: NDArray[Any] | None) -> NDArray[Any] | None:
+    if labels is None:
+        return None
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise InputError(f"{source}: labels are one class number a sample, not {labels.dtype} of rank {labels.ndim}")
+    return labels

@@ -1,0 +1,187 @@
+"""One onnxruntime session, opened the same way everywhere: the single seam to the runtime.
+
+Spinning is off, since two sessions that spin slow each other down two- to threefold on a shared
+machine. Asking for a provider that does not load is an error: onnxruntime itself would warn and
+run on the CPU.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gconvtool.errors import InputError, MissingError
+
+Tensors = Mapping[str, NDArray[Any]]
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+ERRORS_ONLY = 3
+
+
+class Session:
+    """A loaded model: names and types of its inputs and outputs, and `run`."""
+
+    def __init__(
+        self, model: bytes | Path, provider: str = "cpu", threads: int | None = None, name: str = ""
+    ) -> None:
+        """Open a session.
+
+        Args:
+            model: a file, or a serialised model.
+            provider: a key of PROVIDERS.
+            threads: intra-op threads; onnxruntime's choice if None.
+            name: what to call the model in messages.
+
+        Raises:
+            MissingError: onnxruntime or the provider is not there.
+            InputError: onnxruntime does not accept the model.
+        """
+        runtime = onnxruntime()
+        if provider != "cpu":
+            _require(runtime, provider)
+        source = str(model) if isinstance(model, Path) else model
+        with stdout_kept():
+            try:
+                self._session = runtime.InferenceSession(
+                    source, _options(runtime, threads), providers=_chain(provider)
+                )
+            except Exception as error:  # onnxruntime has a family of its own, without a base
+                what = name or (str(model) if isinstance(model, Path) else "the model")
+                raise InputError(f"{what}: onnxruntime cannot run it: {brief(error)}") from error
+        loaded = self._session.get_providers()
+        if PROVIDERS[provider] not in loaded:
+            raise MissingError(_unloadable(runtime, provider))
+        self.inputs = {i.name: (i.type, tuple(i.shape)) for i in self._session.get_inputs()}
+        self.outputs = tuple(o.name for o in self._session.get_outputs())
+
+    def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """All outputs by name."""
+        try:
+            return dict(zip(self.outputs, self._session.run(None, dict(feeds)), strict=True))
+        except Exception as error:
+            raise InputError(f"onnxruntime failed while running: {brief(error)}") from error
+
+    def runner(self, feeds: Tensors) -> Callable[[], object]:
+        """A function that runs the model once on these inputs and returns when it is done.
+
+        On CUDA, inputs and outputs are bound to the device, so that no copies are timed.
+        """
+        if PROVIDERS["cuda"] not in self._session.get_providers():
+            run, inputs = self._session.run, dict(feeds)
+            return lambda: run(None, inputs)
+        runtime, binding = onnxruntime(), self._session.io_binding()
+        for name, array in feeds.items():
+            value = runtime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", 0)
+            binding.bind_ortvalue_input(name, value)
+        for name in self.outputs:
+            binding.bind_output(name, "cuda")
+
+        def run_on_device() -> None:
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+
+        return run_on_device
+
+    def placement(self) -> dict[str, int]:
+        """How many nodes of the optimised graph each provider runs; empty if it does not say."""
+        counts: dict[str, int] = {}
+        ask = getattr(self._session, "get_provider_graph_assignment_info", None)
+        for part in ask() if ask else ():
+            counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
+        return counts
+
+
+def onnxruntime() -> ModuleType:
+    """The runtime, or how to get it."""
+    try:
+        import onnxruntime as runtime  # noqa: PLC0415  an extra, and slow to import
+    except ImportError as error:
+        raise MissingError(
+            "onnxruntime is not installed, or does not load: "
+            'pip install "gconvtool[cpu]" (or "gconvtool[cuda]" for NVIDIA GPUs)'
+        ) from error
+    return runtime
+
+
+def version() -> str:
+    """The runtime's version."""
+    return str(onnxruntime().__version__)
+
+
+def brief(error: BaseException) -> str:
+    """onnxruntime's message in one line, without its own prefixes."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].removeprefix("[ONNXRuntimeError] : ") if lines else type(error).__name__
+
+
+@contextmanager
+def stdout_kept() -> Iterator[None]:
+    """Send what native code prints to stderr: stdout belongs to the result."""
+    sys.stdout.flush()
+    try:
+        saved = os.dup(1)
+    except OSError:  # no stdout at all
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def _options(runtime: ModuleType, threads: int | None) -> Any:
+    options = runtime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads or 0
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
+
+
+def _chain(provider: str) -> list[str]:
+    return [PROVIDERS[name] for name in dict.fromkeys((provider, "cpu"))]
+
+
+def _require(runtime: ModuleType, provider: str) -> None:
+    """Fail before onnxruntime falls back in silence."""
+    built_in = PROVIDERS[provider] in runtime.get_available_providers()
+    wheels = _installed_wheels()
+    if not built_in and len(wheels) > 1:
+        raise MissingError(
+            f"{provider}: the packages {' and '.join(wheels)} overwrite each other here: "
+            f'pip uninstall -y {" ".join(wheels)}, then pip install "gconvtool[{provider}]"'
+        )
+    if not built_in:
+        raise MissingError(
+            f"{provider}: the installed onnxruntime is built without it: "
+            f'pip uninstall -y onnxruntime, then pip install "gconvtool[{provider}]"'
+        )
+    if hasattr(runtime, "preload_dlls"):
+        with stdout_kept():
+            runtime.preload_dlls()
+
+
+def _installed_wheels() -> list[str]:
+    names = ("onnxruntime", "onnxruntime-gpu")
+    return [name for name in names if any(metadata.distributions(name=name))]
+
+
+def _unloadable(runtime: ModuleType, provider: str) -> str:
+    return (
+        f"{provider}: onnxruntime {runtime.__version__} is built with it but cannot load it: a driver "
+        "or a CUDA or cuDNN library is missing or too old; nvidia-smi shows the driver, "
+        f'pip install -U "gconvtool[{provider}]" brings the libraries'
+    )
