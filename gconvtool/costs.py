@@ -3,9 +3,9 @@ products have MACs: bias, normalisation, activation and pooling have none.
 
 Shapes in, number out. The shape of the weights already knows about groups, so no rule does:
 
-    convolution             MACs = |output| · |weights| / N      (each output value meets C/G·K… weights)
-    transposed convolution  MACs = |input| · |weights| / C       (each input value meets N/G·K… weights)
-    matrix product          MACs = |output| · K                  (K is the length summed over)
+    convolution             MACs = |output| · |weights| / N    each output meets C/G·K… weights
+    transposed convolution  MACs = |input| · |weights| / C     each input meets N/G·K… weights
+    matrix product          MACs = |output| · K                K is the length summed over
 
 Positions in the padding count, as everywhere in the literature. A node that no rule covers is a
 `Skip` with its reason and never zero.
@@ -16,8 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
 
-from gconvtool.facts import NodeFact, Parameter, Shape, Skip
-from gconvtool.facts import describe_shape as describe
+from gconvtool.facts import NodeFact, Parameter, Shape, Skip, describe_shape
 
 ZERO = frozenset(
     """
@@ -88,9 +87,8 @@ def learned(node: NodeFact) -> Iterator[Parameter]:
     for index, parameter in enumerate(node.parameters):
         if parameter is None:
             continue
-        if chosen is None and parameter.floating and prod(parameter.shape) > 1:
-            yield parameter
-        elif chosen is not None and index in chosen:
+        several = parameter.floating and prod(parameter.shape) > 1
+        if several if chosen is None else index in chosen:
             yield parameter
 
 
@@ -102,29 +100,29 @@ def layer_kind(node: NodeFact) -> str:
 
 
 def _convolution(node: NodeFact, weight: int) -> int | Skip:
-    return _product(node, (node.outputs[0], "output"), (_tail(node.inputs[weight]), "weight"))
+    return _product((node.outputs[0], "output"), (_tail(node.inputs[weight]), "weight"))
 
 
 def _transposed(node: NodeFact) -> int | Skip:
-    return _product(node, (node.inputs[0], "input"), (_tail(node.inputs[1]), "weight"))
+    return _product((node.inputs[0], "input"), (_tail(node.inputs[1]), "weight"))
 
 
 def _matmul(node: NodeFact) -> int | Skip:
     left = node.inputs[0]
-    return _product(node, (node.outputs[0], "output"), (left and left[-1:], "input"))
+    return _product((node.outputs[0], "output"), (left and left[-1:], "input"))
 
 
 def _gemm(node: NodeFact) -> int | Skip:
     left = node.inputs[0]
-    summed = 0 if node.attributes.get("transA") else 1
-    return _product(node, (node.outputs[0], "output"), (left and left[summed : summed + 1], "input"))
+    axis = 0 if node.attributes.get("transA") else 1
+    return _product((node.outputs[0], "output"), (left and left[axis : axis + 1], "input"))
 
 
 def _tail(shape: Shape) -> Shape:
     return None if shape is None else shape[1:]
 
 
-def _product(node: NodeFact, *factors: tuple[Shape, str]) -> int | Skip:
+def _product(*factors: tuple[Shape, str]) -> int | Skip:
     """The product of all dimensions, or which of them is missing."""
     result = 1
     for shape, what in factors:
@@ -132,7 +130,7 @@ def _product(node: NodeFact, *factors: tuple[Shape, str]) -> int | Skip:
             return Skip(f"the shape of its {what} is not known")
         numbers = [dim for dim in shape if isinstance(dim, int)]
         if len(numbers) < len(shape):
-            return Skip(f"its {what} has open dimensions: {describe(shape)}")
+            return Skip(f"its {what} has open dimensions: {describe_shape(shape)}")
         result *= prod(numbers)
     return result
 

@@ -37,7 +37,7 @@ def compare(
     run_a: Run,
     run_b: Run,
     batches: Iterable[Mapping[str, NDArray[Any]]],
-    reference: Reference = Reference(),  # noqa: B008  frozen
+    reference: Reference = Reference(),
 ) -> tuple[Drift, ...]:
     """The drift of every output that both models have, A's order.
 

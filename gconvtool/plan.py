@@ -38,7 +38,9 @@ class Selection:
         """The globs that match no site at all: most likely a typing error."""
         known = tuple(names)
         return tuple(
-            glob for glob in (*self.only, *self.skip) if not any(fnmatchcase(n, glob) for n in known)
+            glob
+            for glob in (*self.only, *self.skip)
+            if not any(fnmatchcase(n, glob) for n in known)
         )
 
 

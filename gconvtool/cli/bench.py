@@ -23,25 +23,42 @@ def bench(
     rank: options.Rank = None,
     data: Annotated[
         str | None,
-        typer.Option(help="What to run both on, with labels for accuracy; random if not given."),
+        typer.Option(
+            metavar="PATH",
+            help="What to run both on, with labels for accuracy; random if not given.",
+        ),
     ] = None,
     fit_data: Annotated[
         str | None,
-        typer.Option(help="What to fit a conversion to; a part of --data if not given."),
+        typer.Option(
+            metavar="PATH", help="What to fit a conversion to; a part of --data if not given."
+        ),
     ] = None,
-    provider: Annotated[str | None, typer.Option(help="cpu or cuda; cpu if not given.")] = None,
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="cpu or cuda; cpu if not given.")
+    ] = None,
     threads: options.Threads = None,
-    batch: Annotated[int, typer.Option(min=1, help="Samples a run.")] = 1,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Samples a run.")] = 1,
     time_budget: Annotated[
-        float, typer.Option("--time-budget", min=1, help="Seconds to time for.")
+        float, typer.Option("--time-budget", metavar="SECONDS", min=1, help="Seconds to time for.")
     ] = 60.0,
     min_speedup: Annotated[
         float | None,
-        typer.Option("--min-speedup", min=0, help="Exit 1 unless B is this many times faster."),
+        typer.Option(
+            "--min-speedup",
+            metavar="FACTOR",
+            min=0,
+            help="Exit 1 unless B is this many times faster.",
+        ),
     ] = None,
     max_accuracy_drop: Annotated[
         float | None,
-        typer.Option("--max-accuracy-drop", min=0, help="Exit 1 if B loses more points of top-1."),
+        typer.Option(
+            "--max-accuracy-drop",
+            metavar="POINTS",
+            min=0,
+            help="Exit 1 if B loses more points of top-1.",
+        ),
     ] = None,
     seed: options.Seed = 0,
     dim: options.Dims = None,
@@ -51,7 +68,7 @@ def bench(
     layout: options.Layout = None,
     json: options.Json = False,
 ) -> int:
-    """Compare two networks, or one and its conversion: drift first, then latency."""
+    """Compare two networks: drift, then latency."""
     from gconvtool.pipeline import compare
     from gconvtool.report import document, terminal
 
@@ -64,7 +81,9 @@ def bench(
     first = options.required(a or settings.model, "model", "name an ONNX file")
     second = b or (settings.output if a is None and recipe is None else None)
     if second is None and recipe is None:
-        raise InputError("nothing to compare with: name a second model, or give --groups or --separable")
+        raise InputError(
+            "nothing to compare with: name a second model, or give --groups or --separable"
+        )
     with console.progress("bench") as progress:
         result = compare.bench(
             first,

@@ -55,12 +55,13 @@ def _parse(path: Path) -> Config:
 
 
 def _value(path: Path, key: str, value: Any) -> Any:
+    """A value as it is meant: of its key's type, and absolute if it is a path."""
     if key not in TYPES:
         close = get_close_matches(key, TYPES, 1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(TYPES)}"
         raise InputError(f"{path}: [tool.gconvtool] has no key {key}; {hint}")
-    if type(value) is not TYPES[key]:
+    if type(value) is not TYPES[key]:  # a bool is no number of threads
         raise InputError(f"{path}: [tool.gconvtool] {key} should be a {TYPES[key].__name__}")
-    if key not in PATHS or (key == "data" and ":" in value and not (path.parent / value).exists()):
-        return value
-    return str(path.parent / value)
+    target = path.parent / str(value)
+    reader = key == "data" and ":" in str(value) and not target.exists()
+    return value if key not in PATHS or reader else str(target)

@@ -12,26 +12,39 @@ from gconvtool.errors import InputError
 
 
 def convert(
-    model: Annotated[str | None, typer.Argument(help="An ONNX file.")] = None,
-    output: Annotated[str | None, typer.Option("-o", "--output", help="Where to write.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="An ONNX file.")] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write.")
+    ] = None,
     groups: options.Groups = None,
     separable: options.SeparableFlag = False,
     rank: options.Rank = None,
     data: Annotated[
         str | None,
-        typer.Option(help="What to fit to: .npz, .npy, a folder of them or of images, module:object."),
+        typer.Option(
+            metavar="PATH",
+            help="What to fit to: .npz, .npy, a folder (of images too), module:object.",
+        ),
     ] = None,
     test_data: Annotated[
-        str | None, typer.Option(help="What to judge by; the unused part of --data if not given.")
+        str | None,
+        typer.Option(
+            metavar="PATH", help="What to judge by; the unused part of --data if not given."
+        ),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=2, help="How many samples of --data to use; a fifth is held out.")
+        int,
+        typer.Option(
+            metavar="N", min=2, help="How many samples of --data to use; a fifth is held out."
+        ),
     ] = 256,
     only: Annotated[
-        list[str] | None, typer.Option(help="Rewrite only convolutions whose names match this glob.")
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Rewrite only convolutions with names like this glob."),
     ] = None,
     skip: Annotated[
-        list[str] | None, typer.Option(help="Leave convolutions alone whose names match this glob.")
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Leave convolutions with names like this glob alone."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done; fit and write nothing.")
@@ -47,7 +60,7 @@ def convert(
     layout: options.Layout = None,
     json: options.Json = False,
 ) -> int:
-    """Rewrite dense convolutions into cheaper ones, and fit their weights to data."""
+    """Rewrite convolutions into cheaper, fitted ones."""
     from gconvtool.pipeline.convert import convert as rewrite
     from gconvtool.report import document, terminal
 

@@ -26,7 +26,9 @@ InputShapes = Annotated[
 ]
 Groups = Annotated[
     int | None,
-    typer.Option("--groups", min=2, help="Rewrite into convolutions of this many groups."),
+    typer.Option(
+        "--groups", metavar="G", min=2, help="Rewrite into convolutions of this many groups."
+    ),
 ]
 SeparableFlag = Annotated[
     bool,
@@ -34,15 +36,33 @@ SeparableFlag = Annotated[
 ]
 Rank = Annotated[
     int | None,
-    typer.Option("--rank", min=1, help="Branches of a separable convolution; 2 if not given."),
+    typer.Option(
+        "--rank", metavar="R", min=1, help="Branches of a separable convolution; 2 if not given."
+    ),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads for onnxruntime.")]
-Seed = Annotated[int, typer.Option("--seed", help="Decides samples, searches and orders.")]
-Scale = Annotated[float, typer.Option(help="Images: pixels (0…255) are multiplied by this.")]
-Mean = Annotated[str, typer.Option(help="Images: then this is taken off, one number or one a channel.")]
-Std = Annotated[str, typer.Option(help="Images: then they are divided by this, likewise.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="T", min=1, help="Threads for onnxruntime.")
+]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="S", help="Decides samples, searches and orders.")
+]
+Scale = Annotated[
+    float, typer.Option(metavar="FACTOR", help="Images: pixels (0…255) are multiplied by this.")
+]
+Mean = Annotated[
+    str,
+    typer.Option(
+        metavar="NUMBERS", help="Images: then this is taken off, one number or one a channel."
+    ),
+]
+Std = Annotated[
+    str, typer.Option(metavar="NUMBERS", help="Images: then they are divided by this, likewise.")
+]
 Layout = Annotated[
-    str | None, typer.Option(help="Images: nchw or nhwc, where the model's input leaves it open.")
+    str | None,
+    typer.Option(
+        metavar="LAYOUT", help="Images: nchw or nhwc, where the model's input leaves it open."
+    ),
 ]
 
 DEFAULT_RANK = 2

@@ -1,11 +1,13 @@
 """The new weights: least squares on the moments, inside the structure that a recipe allows.
 
-Grouped: each group is a least squares of its own, Ŵ[o_g, i_g] = Cyx[o_g, i_g]·(Cxx[i_g, i_g] + λI)⁻¹.
+Grouped: each group is a least squares of its own,
+
+    Ŵ[o_g, i_g] = Cyx[o_g, i_g]·(Cxx[i_g, i_g] + λI)⁻¹
 
 Separable, depthwise first: the kernel of input channel c is the N × ΠK matrix U_c·V_c of rank r,
-with V_c the depthwise taps and U_c the pointwise weights. Given all other channels, the best U_c·V_c
-is a reduced-rank regression in closed form (Izenman, 1975); channels take turns, and the error
-falls with every turn:
+with V_c the depthwise taps and U_c the pointwise weights. Given all other channels, the best
+U_c·V_c is a reduced-rank regression in closed form (Izenman, 1975); channels take turns, and the
+error falls with every turn:
 
     T = Cyx[:, c] − Σ_{d≠c} U_d·V_d·Cxx[d, c]          what is left for this channel to explain
     U_c·V_c = svd_r(T·Cxx[c, c]^-½)·Cxx[c, c]^-½
@@ -96,7 +98,9 @@ class _Channels:
         self.blocks = [slice(c * taps, (c + 1) * taps) for c in range(self.count)]
         self.roots = [_roots(xx[b, b]) for b in self.blocks]
         dense = _solve(xx, yx)
-        parts = [_truncated(dense[:, b] @ root, inverse, rank) for b, (root, inverse) in self._each()]
+        parts = [
+            _truncated(dense[:, b] @ root, inverse, rank) for b, (root, inverse) in self._each()
+        ]
         self.u = np.stack([u for u, _ in parts])
         self.v = np.stack([v for _, v in parts])
         self.fitted = self._kernel() @ xx
@@ -125,9 +129,9 @@ class _Channels:
 
     def factors(self) -> tuple[Array, Array]:
         """Depthwise r × C × taps and pointwise r × N × C, a branch's two parts of equal norm."""
-        sizes = np.linalg.norm(self.v, axis=2), np.linalg.norm(self.u, axis=1)
-        scale = np.sqrt(np.divide(sizes[1], sizes[0], out=np.ones_like(sizes[0]), where=sizes[0] > 0))
-        scale[scale == 0] = 1
+        taps, mix = np.linalg.norm(self.v, axis=2), np.linalg.norm(self.u, axis=1)
+        alive = (taps > 0) & (mix > 0)
+        scale = np.sqrt(np.divide(mix, taps, out=np.ones_like(taps), where=alive))
         depthwise = (self.v * scale[:, :, None]).transpose(1, 0, 2)
         pointwise = (self.u / scale[:, None, :]).transpose(2, 1, 0)
         return _flushed(depthwise), _flushed(pointwise)

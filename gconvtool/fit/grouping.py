@@ -34,7 +34,13 @@ class Grouping:
 
 
 def find_grouping(
-    moments: Moments, taps: int, groups: int, rng: np.random.Generator, *, swaps: int, restarts: int = 8
+    moments: Moments,
+    taps: int,
+    groups: int,
+    rng: np.random.Generator,
+    *,
+    swaps: int,
+    restarts: int = 8,
 ) -> Grouping:
     """A good grouping of C = D / taps inputs and N outputs.
 
@@ -112,7 +118,11 @@ def _alternate(energy: Array, groups: int, rng: np.random.Generator) -> tuple[fl
 
 
 def _swap(
-    labels: Index, groups: int, explain: Callable[[Index], Array], rng: np.random.Generator, swaps: int
+    labels: Index,
+    groups: int,
+    explain: Callable[[Index], Array],
+    rng: np.random.Generator,
+    swaps: int,
 ) -> Grouping:
     """Exchange random pairs of inputs between groups while that explains more."""
     members = [np.flatnonzero(labels == g) for g in range(groups)]

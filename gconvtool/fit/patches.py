@@ -25,10 +25,9 @@ class Window:
     def positions(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Output sizes over an input of `sizes`: floor((padded − covered) / stride) + 1."""
         axes = len(self.kernel)
+        covered = [d * (k - 1) + 1 for d, k in zip(self.dilations, self.kernel, strict=True)]
         return tuple(
-            (sizes[i] + self.pads[i] + self.pads[i + axes] - self.dilations[i] * (self.kernel[i] - 1) - 1)
-            // self.strides[i]
-            + 1
+            (sizes[i] + self.pads[i] + self.pads[i + axes] - covered[i]) // self.strides[i] + 1
             for i in range(axes)
         )
 
@@ -51,8 +50,9 @@ class Window:
         index = [
             starts[i][:, None] * self.strides[i] + taps[i] * self.dilations[i] for i in range(axes)
         ]
-        picked = np.moveaxis(padded, 1, -1)[(image[:, None], *index)]  # rows × ΠK × C
-        return np.swapaxes(picked, 1, 2).reshape(len(rows), -1).astype(np.float64)
+        where = (image[:, None], *index)
+        picked = np.moveaxis(padded, 1, -1)[where]  # rows × ΠK × C
+        return np.asarray(np.swapaxes(picked, 1, 2).reshape(len(rows), -1), np.float64)
 
 
 def outputs(y: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.float64]:

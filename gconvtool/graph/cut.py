@@ -53,9 +53,7 @@ class Cutter:
     def alive(self, position: int) -> frozenset[str]:
         """The values that cross a cut."""
         return frozenset(
-            name
-            for name, born in self._born.items()
-            if born <= position < self._dies.get(name, 0)
+            name for name, born in self._born.items() if born <= position < self._dies.get(name, 0)
         )
 
     def segment(self, model: ir.Model, start: int, end: int, extra: Sequence[str] = ()) -> Segment:
@@ -80,7 +78,7 @@ def _extract(
                 f"the type of {value.name} cannot be inferred, so the network cannot be run in "
                 "pieces; convert without --data, or leave out the operator that makes it"
             )
-    piece = ir.Model(graph, ir_version=model.ir_version, functions=model.functions.values())
+    piece = ir.Model(graph, ir_version=model.ir_version, functions=list(model.functions.values()))
     names = tuple(v.name or "" for v in graph.inputs), tuple(v.name or "" for v in graph.outputs)
     return ir.to_proto(piece).SerializeToString(), *names
 

@@ -27,7 +27,7 @@ def check_target(path: Path, source: Path, force: bool) -> None:
         raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
     if path.is_dir():
         raise InputError(f"{path}: a folder; name a file, for example {path / 'model.onnx'}")
-    if path.exists() and path.samefile(source):
+    if path.exists() and source.exists() and path.samefile(source):
         raise InputError(f"{path}: the input model, which is never changed; name another output")
     if path.exists() and not force:
         raise InputError(f"{path}: exists already; use --force to replace it")
@@ -40,8 +40,8 @@ def serialise(model: ir.Model, name: str) -> bytes:
         InputError: it does not fit into one file.
         VerificationError: the rewritten model fails ONNX's checker, which is a bug of ours.
     """
-    weights = (value.const_value for graph in model.graphs() for value in graph.initializers.values())
-    size = sum(tensor.nbytes for tensor in weights if tensor is not None)
+    values = (value for graph in model.graphs() for value in graph.initializers.values())
+    size = sum(value.const_value.nbytes for value in values if value.const_value is not None)
     if size > LIMIT_BYTES:
         raise InputError(f"{name}: {size / 2**30:.1f} GiB of weights do not fit into one ONNX file")
     try:
@@ -51,7 +51,7 @@ def serialise(model: ir.Model, name: str) -> bytes:
             f"{name}: not written: the rewritten model fails ONNX's checker: {first_line(error)}"
         ) from error
     ir.external_data.load_to_model(model)
-    return ir.to_proto(model).SerializeToString(deterministic=True)
+    return bytes(ir.to_proto(model).SerializeToString(deterministic=True))
 
 
 def write(content: bytes, path: Path, check: Callable[[Path], None]) -> None:

@@ -94,7 +94,7 @@ def _match(name: str, shape: ir.Shape | None, given: Sequence[int]) -> Iterator[
         return
     if len(shape) != len(given):
         raise InputError(
-            f"--input-shape {name}: {len(given)} dimensions given, the model's input has {len(shape)}"
+            f"--input-shape {name}: {len(given)} dimensions, the model's input has {len(shape)}"
         )
     for dim, size in zip(shape, given, strict=True):
         if isinstance(dim, ir.SymbolicDim):

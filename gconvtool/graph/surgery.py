@@ -40,9 +40,11 @@ def find(model: ir.Model, site: str) -> ir.Node:
 def replace(model: ir.Model, site: str, factors: Factors) -> None:
     """Put new weights in the place of a convolution, in place; its output keeps its name."""
     node = find(model, site)
-    writer = _Writer(model.graph, node)
-    emit = writer.separable if isinstance(factors, SeparableFactors) else writer.grouped
-    result, inputs = emit(factors), node.inputs
+    writer, inputs = _Writer(model.graph, node), node.inputs
+    if isinstance(factors, SeparableFactors):
+        result = writer.separable(factors)
+    else:
+        result = writer.grouped(factors)
     ir.convenience.replace_nodes_and_values(
         model.graph, node, [node], writer.nodes, [node.outputs[0]], [result]
     )
@@ -57,7 +59,7 @@ def _drop_unread(graph: ir.Graph, value: ir.Value | None) -> None:
     maker = value.producer()
     if maker is not None:
         graph.remove(maker, safe=True)
-    elif value.name in graph.initializers:
+    elif value.name is not None and value.name in graph.initializers:
         del graph.initializers[value.name]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from gconvtool.bench import machine, protocol, stats
 from gconvtool.errors import InputError
-from gconvtool.pipeline.rewrite import Request, rewrite
+from gconvtool.pipeline.rewrite import Request, Rewritten, rewrite
 from gconvtool.pipeline.source import (
     BATCH,
     Feed,
@@ -31,6 +31,8 @@ from gconvtool.runtime.session import Session, version
 
 RANDOM = 8
 """Random inputs to compare on where there are no data."""
+SAMPLES = 256
+"""Samples that a conversion in memory is fitted to."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def bench(
     threads: int | None = None,
     batch: int = 1,
     time_budget_s: float = 60.0,
-    gates: Gates = Gates(),  # noqa: B008  frozen
+    gates: Gates = Gates(),
     seed: int = 0,
     dims: Mapping[str, int] | None = None,
     images: ImageOptions = ImageOptions(),  # noqa: B008  frozen
@@ -102,7 +104,8 @@ def bench(
         a: the model to compare with.
         b: the other model; if None, `a` is converted with `recipe`, in memory.
         recipe: what the convolutions become, see `convert`.
-        fit_data: what to fit the conversion to.
+        fit_data: what to fit the conversion to; a part of `data` if None, which is then compared
+            on the rest.
         data: what to run both on, with labels for accuracy; random numbers if None.
         provider: "cpu" or "cuda".
         threads: intra-op threads of both; as many as the machine grants if None.
@@ -131,8 +134,12 @@ def bench(
     if b is not None:
         second = _contestant(Network.open(b), provider, threads)
     elif recipe is not None:
-        fit = Feed(fit_data, images, dims or {})
-        second, notes = _converted(first, recipe, fit, seed, progress)
+        fit = replace(feed, data=fit_data or data)
+        request = Request(first.network, recipe, Selection(), fit, SAMPLES, seed, threads, progress)
+        rewritten = rewrite(request)
+        second, notes = _converted(first, rewritten), rewritten.conversion.warnings
+        if fit_data is None and rewritten.unseen is not None:
+            samples = rewritten.unseen
     else:
         raise InputError("nothing to compare with: name a second model or a recipe")
     pair = (first, second)
@@ -173,17 +180,9 @@ def _contestant(network: Network, provider: str, threads: int) -> _Contestant:
     return _Contestant(network, network.content(), provider, threads)
 
 
-def _converted(
-    first: _Contestant, recipe: Recipe, feed: Feed, seed: int, progress: Progress
-) -> tuple[_Contestant, tuple[str, ...]]:
-    """The first model's conversion, and the warnings that it came with."""
-    request = Request(first.network, recipe, Selection(), feed, 256, seed, first.threads, progress)
-    rewritten = rewrite(request)
-    network = Network(rewritten.model, f"{first.network.name} as {recipe}")
-    notes = rewritten.conversion.warnings
-    if feed.data is None:
-        notes = (*notes, "no --fit-data: the new weights come from the old ones alone")
-    return _Contestant(network, rewritten.content, first.provider, first.threads), notes
+def _converted(first: _Contestant, rewritten: Rewritten) -> _Contestant:
+    network = Network(rewritten.model, f"{first.network.name}, converted")
+    return replace(first, network=network, content=rewritten.content)
 
 
 def _drift(pair: tuple[_Contestant, ...] | list[_Contestant], samples: Data) -> tuple[Drift, ...]:

@@ -20,8 +20,6 @@ CHECKED = 1024
 """Samples that the result is judged by, where there are more and none were named."""
 RANDOM = 8
 """Random inputs to run on where there are no data."""
-FEWEST = 10
-"""Samples below which a fifth to hold out is no evidence."""
 
 
 def convert(
@@ -89,26 +87,17 @@ def convert(
 
 def _judged(request: Request, rewritten: Rewritten, test: Data | None) -> Conversion:
     """The conversion with its drift, on samples that were not fitted to."""
-    network, warnings = request.network, list(rewritten.conversion.warnings)
+    network = request.network
     data = _unseen(request, rewritten, test)
     sessions = [
         Session(content, threads=request.threads, name=network.name)
         for content in (network.content(), rewritten.content)
     ]
     measured = drift(sessions[0], sessions[1], data, network.batch(BATCH))
-    if request.feed.data is None and rewritten.conversion.converted:
-        lost = max(site.error or 0 for site in rewritten.conversion.converted)
-        warnings.append(
-            "no --data: the new weights come from the old ones alone, and the accuracy will be "
-            f"poor; up to {lost:.0%} of a layer's weight energy is lost"
-        )
-    elif request.feed.data is not None and request.samples < FEWEST:
-        warnings.append(f"only {request.samples} samples: give {FEWEST} or more, better 256")
     return replace(
         rewritten.conversion,
         drift=measured,
         drift_source=data.source,
-        warnings=tuple(warnings),
     )
 
 

@@ -28,6 +28,8 @@ from gconvtool.runtime import inputs
 from gconvtool.runtime.calibrate import Walk
 from gconvtool.runtime.inputs import Data, Split
 
+FEWEST = 32
+"""Samples below which a fit is warned of."""
 SWAPS = 150
 """Exchanges of input channels that are tried for a grouping."""
 
@@ -68,12 +70,26 @@ def rewrite(request: Request) -> Rewritten:
     _stamp(work, request, tuple(outcomes.values()))
     content = save.serialise(work, network.name)
     after = count(Network(work, network.name), counting)
+    notes += _caveats(split, tuple(outcomes.values()))
     conversion = _conversion(request, before, after.totals, plan, base, outcomes, notes)
     if split is None:
         return Rewritten(work, content, conversion, None)
     used = len(split.fit) + len(split.held_out)
     unseen = split.unused if len(split.unused) > len(split.held_out) else split.held_out
     return Rewritten(work, content, replace(conversion, samples=used), unseen)
+
+
+def _caveats(split: Split | None, outcomes: Sequence[SiteOutcome]) -> list[str]:
+    """What must be said of a fit to few data or to none."""
+    if split is None and outcomes:
+        lost = max(outcome.error or 0 for outcome in outcomes)
+        return [
+            "no data to fit to: the new weights come from the old ones alone, and accuracy will be "
+            f"poor; up to {lost:.0%} of a layer's weight energy is lost"
+        ]
+    if split is not None and len(split.fit) < FEWEST:
+        return [f"fitted to {len(split.fit)} samples only; give 100 or more, as diverse as can be"]
+    return []
 
 
 def rehearse(request: Request) -> Conversion:
@@ -127,15 +143,10 @@ def _fitted(
 ) -> Iterator[tuple[str, SiteOutcome]]:
     """Fit every step and put it into `work`, in topological order."""
     rng = np.random.default_rng(request.seed)
-    walk = split and Walk(
-        base,
-        work,
-        split.fit,
-        split.held_out,
-        request.network.batch(BATCH),
-        request.threads,
-        request.seed,
-    )
+    batch = request.network.batch(BATCH)
+    walk = None
+    if split is not None:
+        walk = Walk(base, work, split.fit, split.held_out, batch, request.threads, request.seed)
     for done, step in enumerate(plan.steps, 1):
         name = step.site.name
         if walk is None:
@@ -145,12 +156,15 @@ def _fitted(
         factors = _fit(step, seen, rng)
         surgery.replace(work, name, factors)
         kernel, bias = factors.kernel(), factors.bias
-        yield name, SiteOutcome(
+        yield (
             name,
-            kind(step.site),
-            str(step.recipe),
-            error=held.error(kernel, bias),
-            training_error=None if walk is None else seen.error(kernel, bias),
+            SiteOutcome(
+                name,
+                kind(step.site),
+                str(step.recipe),
+                error=held.error(kernel, bias),
+                training_error=None if walk is None else seen.error(kernel, bias),
+            ),
         )
         request.progress(name, done, len(plan.steps))
 

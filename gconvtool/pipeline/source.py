@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from gconvtool import tally
+from gconvtool.drift import Reference, compare
 from gconvtool.graph import load as loading
 from gconvtool.graph import save, shapes
 from gconvtool.graph.signature import signature
@@ -17,7 +18,6 @@ from gconvtool.results import Analysis, Drift
 from gconvtool.runtime import inputs
 from gconvtool.runtime.inputs import Batch, Data, ImageOptions
 from gconvtool.runtime.session import Session
-from gconvtool.drift import Reference, compare
 
 Model = str | Path | ir.Model
 Progress = Callable[[str, int, int], None]
@@ -60,7 +60,7 @@ class Feed:
     """Where samples come from, and the sizes of open dimensions."""
 
     data: str | None = None
-    images: ImageOptions = ImageOptions()
+    images: ImageOptions = field(default_factory=ImageOptions)
     dims: Mapping[str, int] = field(default_factory=dict)
     input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 

@@ -36,7 +36,8 @@ def analysis(result: Analysis) -> Document:
     """The document of `analyze`."""
     return {
         **_head("analyze", result.model),
-        "convention": "1 MAC = 1 multiply + 1 add; flops = 2 * macs; convolutions and matrix products only",
+        "convention": "1 MAC = 1 multiply + 1 add; flops = 2 * macs; bias, normalisation, "
+        "activation and pooling have none",
         "dims": dict(result.dims),
         "totals": {**_totals(result.totals), "exact": result.totals.exact},
         "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},

@@ -136,8 +136,8 @@ def _totals(result: Analysis) -> Text:
     text.append(f" = {words.total(totals.flops, totals.exact)} FLOPs, ")
     text.append(f"{words.number(totals.params)} parameters", style="bold")
     sizes = ", ".join(f"{name} = {size}" for name, size in result.dims.items())
-    text.append(f"\n{f'With {sizes}. ' if sizes else ''}1 MAC = 1 multiply + 1 add = 2 FLOPs; only ")
-    text.append("convolutions and matrix products have MACs.")
+    text.append(f"\nWith {sizes}." if sizes else "")
+    text.append("\n1 MAC = 1 multiply + 1 add = 2 FLOPs, of convolutions and matrix products.")
     return text
 
 
@@ -157,7 +157,12 @@ def _sites(sites: Iterable[SiteOutcome]) -> Table:
     for site in sites:
         if site.recipe is None:
             table.add_row(
-                site.name, f"kept: {site.reason}", "", words.number(site.macs_before), "", style="dim"
+                site.name,
+                f"kept: {site.reason}",
+                "",
+                words.number(site.macs_before),
+                "",
+                style="dim",
             )
         else:
             error = "" if site.error is None else words.percent(site.error)
@@ -179,7 +184,7 @@ def _summary(result: Conversion) -> Text:
             f"{words.ratio(before, after, what)}\n", style="bold"
         )
     if result.folded:
-        text.append(f"{'Exact':<11} {result.folded} batch normalisations folded into convolutions\n")
+        text.append(f"{'Exact':<11} {result.folded} batch normalisations folded in\n")
     for part in result.drift:
         where = f"{part.samples:,} samples of {result.drift_source} that were not fitted to"
         text.append(f"{'Drift':<11} {words.drift(part)}\n{'':<11} on {where}\n")

@@ -43,7 +43,9 @@ def kernel(layer: Layer) -> str:
     parts = ["×".join(map(str, layer.kernel))]
     strides = set(layer.strides or (1,))
     if strides != {1}:
-        parts.append("/" + "×".join(map(str, strides if len(strides) == 1 else layer.strides or ())))
+        parts.append(
+            "/" + "×".join(map(str, strides if len(strides) == 1 else layer.strides or ()))
+        )
     if layer.groups not in (None, 1):
         parts.append(f"g{layer.groups}")
     return " ".join(parts)

@@ -23,6 +23,9 @@ from gconvtool.graph.surgery import find
 from gconvtool.runtime.inputs import Arrays, Batch, Data
 from gconvtool.runtime.session import Session
 
+Pair = tuple[NDArray[np.floating], NDArray[np.floating]]
+"""A batch of a convolution's inputs x̂, and of the outputs y that it should have."""
+
 ROWS_PER_UNKNOWN = 24
 """Patches taken for each of a filter's unknowns; more changes little (docs/fit.md)."""
 
@@ -96,9 +99,7 @@ class Walk:
         return stream.advance(segment, end, self.threads)
 
 
-def _moments(
-    site: ConvSite, pairs: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]], rng: np.random.Generator
-) -> Moments:
+def _moments(site: ConvSite, pairs: Iterable[Pair], rng: np.random.Generator) -> Moments:
     """Moments over an even sample of all output positions in all batches."""
     assert site.pads is not None
     window = Window(site.kernel, site.strides, site.dilations, site.pads)

@@ -97,7 +97,7 @@ def batch(inputs: Sequence[Input], wanted: int) -> Batch:
     return Batch(max(sizes), fixed=True) if sizes else Batch(wanted)
 
 
-def load(source: str, inputs: Sequence[Input], images: ImageOptions = ImageOptions()) -> Data:  # noqa: B008  frozen
+def load(source: str, inputs: Sequence[Input], images: ImageOptions = ImageOptions()) -> Data:
     """Read a data source and fit it to a model's inputs.
 
     Raises:
@@ -140,7 +140,7 @@ def _sized(i: Input, dims: Mapping[str, int]) -> tuple[int, ...]:
     for axis, size in enumerate(sizes, 1):
         if size is None:
             dim = i.shape[axis] or f"{i.name}_{axis}"
-            raise InputError(f"input {i.name}: open dimension {dim}; give --data or --dim {dim}=SIZE")
+            raise InputError(f"input {i.name} leaves {dim} open; give --data or --dim {dim}=SIZE")
     return tuple(size for size in sizes if size is not None)
 
 
@@ -219,7 +219,7 @@ def _image(path: Path, target: Input, options: ImageOptions) -> NDArray[np.float
         plain = plain.resize((width, height), Image.Resampling.BILINEAR)
     pixels = np.asarray(plain, np.float32).reshape(plain.height, plain.width, channels)
     scaled = (pixels * options.scale - np.asarray(options.mean)) / np.asarray(options.std)
-    return (np.moveaxis(scaled, -1, 0) if first else scaled).astype(np.float32)
+    return np.asarray(np.moveaxis(scaled, -1, 0) if first else scaled, np.float32)
 
 
 def _layout(target: Input, wanted: str | None) -> tuple[int | None, int | None, int, bool]:
@@ -233,7 +233,8 @@ def _layout(target: Input, wanted: str | None) -> tuple[int | None, int | None, 
     channels, sizes = (shape[1], shape[2:]) if first else (shape[3], shape[1:3])
     if channels not in (1, 3):
         raise InputError(
-            f"input {target.name} is {describe_shape(shape)}: no axis of 1 or 3 channels; give --layout"
+            f"input {target.name} is {describe_shape(shape)}: no axis of 1 or 3 channels; "
+            "give --layout"
         )
     height, width = (size if isinstance(size, int) else None for size in sizes)
     assert isinstance(channels, int)
@@ -296,5 +297,6 @@ def _labels(source: str, labels: NDArray[Any] | None) -> NDArray[Any] | None:
     if labels is None:
         return None
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise InputError(f"{source}: labels are one class number a sample, not {labels.dtype} of rank {labels.ndim}")
+        found = f"{labels.dtype} {describe_shape(labels.shape)}"
+        raise InputError(f"{source}: labels are one class number a sample, not {found}")
     return labels

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def onnxruntime() -> ModuleType:
             "onnxruntime is not installed, or does not load: "
             'pip install "gconvtool[cpu]" (or "gconvtool[cuda]" for NVIDIA GPUs)'
         ) from error
-    return runtime
+    return cast("ModuleType", runtime)
 
 
 def version() -> str:
@@ -181,7 +181,7 @@ def _installed_wheels() -> list[str]:
 
 def _unloadable(runtime: ModuleType, provider: str) -> str:
     return (
-        f"{provider}: onnxruntime {runtime.__version__} is built with it but cannot load it: a driver "
-        "or a CUDA or cuDNN library is missing or too old; nvidia-smi shows the driver, "
+        f"{provider}: onnxruntime {runtime.__version__} is built with it but cannot load it: a "
+        "driver or a CUDA or cuDNN library is missing or too old; nvidia-smi shows the driver, "
         f'pip install -U "gconvtool[{provider}]" brings the libraries'
     )
