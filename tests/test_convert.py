@@ -1,0 +1,174 @@
+"""A network goes in, a cheaper one comes out, and what is said of it is true."""
+
+from __future__ import annotations
+
+import json
+
+import nets
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+import gconvtool
+from gconvtool import Grouped, Separable
+from gconvtool.runtime.session import Session
+
+TWO_INPUTS = """
+<ir_version: 8, opset_import: ["": 17]>
+two (float[2, 8, 6, 6] left, float[2, 8, 6, 6] right) => (float[2, 16, 6, 6] y, float[2, 8, 6, 6] s)
+  <float[16, 8, 3, 3] w1, float[16, 16, 3, 3] w2>
+{
+  s = Sub (left, right)
+  a = Conv <pads = [1, 1, 1, 1]> (s, w1)
+  ra = Relu (a)
+  y = Conv <pads = [1, 1, 1, 1]> (ra, w2)
+}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A residual network and data for it."""
+    onnx.save(nets.network(nets.RESIDUAL), tmp_path / "net.onnx")
+    np.savez(tmp_path / "fit.npz", x=nets.images(40))
+    labels = np.arange(30) % 5
+    np.savez(tmp_path / "test.npz", x=nets.images(30, seed=1), labels=labels)
+    return tmp_path
+
+
+def converted(folder, recipe, name="out.onnx", **options):
+    options.setdefault("data", str(folder / "fit.npz"))
+    return gconvtool.convert(folder / "net.onnx", folder / name, recipe=recipe, **options)
+
+
+@pytest.mark.parametrize("recipe", [Grouped(2), Separable(2), Separable(1)])
+def test_the_written_model_is_what_the_result_says(folder, recipe):
+    result = converted(folder, recipe, test_data=str(folder / "test.npz"))
+    onnx.checker.check_model(onnx.load(folder / "out.onnx"), full_check=True)
+    assert {s.name: s.recipe for s in result.sites if s.recipe} == dict.fromkeys("abd", str(recipe))
+    assert gconvtool.analyze(folder / "out.onnx").totals == result.after
+    assert gconvtool.analyze(folder / "net.onnx").totals == result.before
+    with np.load(folder / "test.npz") as test:
+        a, b = (Session(folder / f).run({"x": test["x"]})["scores"] for f in ("net.onnx", "out.onnx"))
+        (drift,) = result.drift
+        assert drift.relative_error == pytest.approx(np.linalg.norm(a - b) / np.linalg.norm(a), 1e-3)
+        assert drift.accuracy_before == np.mean(a.argmax(1) == test["labels"])
+        assert drift.accuracy_after == np.mean(b.argmax(1) == test["labels"])
+    assert drift.samples == 30
+
+
+def test_fitting_to_data_beats_the_weights_alone(folder):
+    test = str(folder / "test.npz")
+    fitted = converted(folder, Separable(1), "a.onnx", test_data=test)
+    blind = converted(folder, Separable(1), "b.onnx", test_data=test, data=None)
+    assert fitted.drift[0].relative_error < 0.6 * blind.drift[0].relative_error
+    assert any("no data to fit to" in warning for warning in blind.warnings)
+
+
+def test_more_rank_leaves_less_error(folder):
+    errors = [
+        converted(folder, Separable(rank), f"{rank}.onnx", only=("d",)).drift[0].relative_error
+        for rank in (1, 2, 4)
+    ]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_a_dry_run_counts_what_the_real_one_writes_and_writes_nothing(folder):
+    before = sorted(folder.iterdir())
+    planned = converted(folder, Separable(2), dry_run=True)
+    assert sorted(folder.iterdir()) == before
+    assert planned.output is None
+    real = converted(folder, Separable(2))
+    assert planned.after == real.after
+    assert [s.macs_after for s in planned.sites] == [s.macs_after for s in real.sites]
+
+
+def test_the_same_call_writes_the_same_bytes(folder):
+    for name in ("a.onnx", "b.onnx"):
+        converted(folder, Grouped(2), name)
+    assert (folder / "a.onnx").read_bytes() == (folder / "b.onnx").read_bytes()
+    converted(folder, Grouped(2), "c.onnx", seed=1)
+    assert (folder / "a.onnx").read_bytes() != (folder / "c.onnx").read_bytes()
+
+
+def test_only_and_skip_choose_sites_by_name(folder):
+    result = converted(folder, Separable(1), only=("[ab]",), skip=("b",))
+    reasons = {site.name: site.reason for site in result.sites if site.recipe is None}
+    assert [site.name for site in result.converted] == ["a"]
+    assert "--only" in reasons["d"]
+    assert "--skip" in reasons["b"]
+    assert "--only" in reasons["s"]
+
+
+def test_a_glob_that_matches_nothing_is_an_error(folder):
+    with pytest.raises(gconvtool.InputError, match="layer9"):
+        converted(folder, Separable(1), only=("layer9*",))
+
+
+def test_every_kept_site_has_its_reason(folder):
+    result = converted(folder, Grouped(16))
+    reasons = {site.name: site.reason for site in result.sites if site.recipe is None}
+    assert reasons["a"] == "16 groups do not divide 8 input channels"
+    assert reasons["s"].startswith("1×1")
+
+
+def test_nothing_to_convert_says_so_and_still_folds(folder):
+    result = converted(folder, Grouped(7))
+    assert not result.converted
+    assert any("no convolution" in warning for warning in result.warnings)
+
+
+def test_provenance_is_in_the_models_metadata(folder):
+    converted(folder, Separable(2), samples=20, seed=5)
+    entry = {p.key: p.value for p in onnx.load(folder / "out.onnx").metadata_props}["gconvtool"]
+    told = json.loads(entry)
+    assert told["version"] == gconvtool.__version__
+    assert (told["recipe"], told["samples"], told["seed"]) == ("separable(2)", 20, 5)
+    assert told["sites"] == dict.fromkeys("abd", "separable(2)")
+
+
+def test_the_interface_stays(folder):
+    converted(folder, Separable(1))
+    old, new = (onnx.load(folder / name) for name in ("net.onnx", "out.onnx"))
+    assert list(old.graph.input) == list(new.graph.input)
+    assert list(old.graph.output) == list(new.graph.output)
+    assert old.opset_import == new.opset_import
+    assert {"a", "b", "d"} <= {output for node in new.graph.node for output in node.output}
+
+
+def test_two_inputs_two_outputs_and_a_batch_that_is_fixed(tmp_path):
+    onnx.save(nets.network(TWO_INPUTS), tmp_path / "net.onnx")
+    fit = {name: nets.images(21, i, (8, 6, 6)) for i, name in enumerate(("left", "right"))}
+    np.savez(tmp_path / "fit.npz", **fit)
+    result = gconvtool.convert(
+        tmp_path / "net.onnx",
+        tmp_path / "out.onnx",
+        recipe=Separable(2),
+        data=str(tmp_path / "fit.npz"),
+    )
+    assert [part.output for part in result.drift] == ["y", "s"]
+    assert result.drift[1].relative_error == 0
+    assert 0 < result.drift[0].relative_error < 0.5
+    assert result.drift[0].samples == 4  # a fifth of 21, in whole batches of two
+
+
+def test_a_loaded_model_is_not_changed(folder):
+    model = gconvtool.load(folder / "net.onnx")
+    before = ir.to_proto(model).SerializeToString(deterministic=True)
+    gconvtool.convert(model, folder / "out.onnx", recipe=Separable(1))
+    gconvtool.analyze(model, dims={"N": 4})
+    assert ir.to_proto(model).SerializeToString(deterministic=True) == before
+    assert (folder / "out.onnx").exists()
+
+
+def test_initializers_among_the_inputs_become_constants(folder):
+    proto = nets.network(nets.RESIDUAL)
+    for tensor in proto.graph.initializer:
+        info = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        proto.graph.input.append(info)
+    onnx.save(proto, folder / "net.onnx")
+    result = converted(folder, Separable(1))
+    assert any("graph inputs" in warning for warning in result.warnings)
+    assert [i.name for i in onnx.load(folder / "out.onnx").graph.input] == ["x"]
+    assert len(result.converted) == 3
