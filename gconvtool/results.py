@@ -163,7 +163,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Sample:
-    """One timed run. `preempted` is None where the system does not say."""
+    """One timed sample: a mean over `Measurement.runs_per_sample` runs.
+
+    `preempted` is None where the system does not say.
+    """
 
     wall_ms: float
     cpu_ms: float
@@ -188,7 +191,8 @@ class Round:
 class Block:
     """Rounds between one fresh pair of sessions and the next.
 
-    `create_ms` and `first_run_ms` are (A's, B's).
+    `create_ms` and `first_run_ms` are (A's, B's). A's session is made first in the first block,
+    B's in the next, and so on.
     """
 
     create_ms: tuple[float, float]
@@ -213,7 +217,7 @@ class Judgement:
     """How many times faster B is than A, and what may be said of it.
 
     `clock` says what the ratio was taken from: "wall", or "cpu" where too few rounds ran
-    undisturbed.
+    undisturbed and CPU time was much the steadier.
     """
 
     speedup: Interval

@@ -166,7 +166,9 @@ def to_onnx(model: FashionResNet) -> onnx.ModelProto:
     for key, block in model.blocks.items():
         name, source, stride = key.replace("_", "."), f"blocks.{key}", block.conv1.stride[0]
         y = graph.conv(x, f"{name}.conv1", f"{source}.conv1", stride)
-        y = graph.node("Relu", [graph.batch_norm(y, f"{name}.bn1", f"{source}.bn1")], f"{name}.relu1")
+        y = graph.node(
+            "Relu", [graph.batch_norm(y, f"{name}.bn1", f"{source}.bn1")], f"{name}.relu1"
+        )
         y = graph.batch_norm(
             graph.conv(y, f"{name}.conv2", f"{source}.conv2"), f"{name}.bn2", f"{source}.bn2"
         )

@@ -50,9 +50,13 @@ def test_the_written_model_is_what_the_result_says(folder, recipe):
     assert gconvtool.analyze(folder / "out.onnx").totals == result.after
     assert gconvtool.analyze(folder / "net.onnx").totals == result.before
     with np.load(folder / "test.npz") as test:
-        a, b = (Session(folder / f).run({"x": test["x"]})["scores"] for f in ("net.onnx", "out.onnx"))
+        a, b = (
+            Session(folder / f).run({"x": test["x"]})["scores"] for f in ("net.onnx", "out.onnx")
+        )
         (drift,) = result.drift
-        assert drift.relative_error == pytest.approx(np.linalg.norm(a - b) / np.linalg.norm(a), 1e-3)
+        assert drift.relative_error == pytest.approx(
+            np.linalg.norm(a - b) / np.linalg.norm(a), 1e-3
+        )
         assert drift.accuracy_before == np.mean(a.argmax(1) == test["labels"])
         assert drift.accuracy_after == np.mean(b.argmax(1) == test["labels"])
     assert drift.samples == 30

@@ -43,7 +43,9 @@ def test_psnr_is_over_the_targets_range():
     target = np.zeros((2, 1, 2, 2))
     target[0] = 2.0
     a, b = target + 0.02, target + 0.2
-    (drift,) = compare(fixed(a[:1], a[1:]), fixed(b[:1], b[1:]), batches(1, 1), Reference(target=target))
+    (drift,) = compare(
+        fixed(a[:1], a[1:]), fixed(b[:1], b[1:]), batches(1, 1), Reference(target=target)
+    )
     # A range of 2 against errors of 0.02 and 0.2: a hundredth and a tenth.
     assert drift.psnr_before == pytest.approx(40)
     assert drift.psnr_after == pytest.approx(20)

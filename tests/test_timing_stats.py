@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import stdtrit
+from scipy.stats import t
 
-from gconvtool.bench.stats import T95, T99, judge, timing
 from gconvtool.results import Block, Measurement, Round, Sample
+from gconvtool.timing.stats import judge, timing
 
 # at right angles to a constant and to the alternation of creation orders; its squares sum to 8
 WOBBLE = (1, 1, -1, -1, 1, 1, -1, -1)
@@ -90,7 +90,7 @@ def test_the_interval_is_that_of_two_groups_with_a_common_variance(ratios: list[
     error = math.sqrt(squares / degrees * (1 / len(first_a) + 1 / len(first_b))) / 2
     speedup = judge(measured(ratios, rounds=2)).speedup
     assert math.log(speedup.estimate) == pytest.approx(middle, abs=1e-9)
-    half = float(stdtrit(degrees, 0.975)) * error
+    half = float(t.ppf(0.975, degrees)) * error
     assert math.log(speedup.high) - middle == pytest.approx(half, rel=1e-3, abs=1e-9)
     assert middle - math.log(speedup.low) == pytest.approx(half, rel=1e-3, abs=1e-9)
 
@@ -98,16 +98,10 @@ def test_the_interval_is_that_of_two_groups_with_a_common_variance(ratios: list[
 @settings(deadline=None)
 @given(st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=4))
 def test_few_blocks_are_one_group(ratios: list[float]) -> None:
-    half = float(stdtrit(len(ratios) - 1, 0.975)) * statistics.stdev(ratios)
+    half = float(t.ppf(0.975, len(ratios) - 1)) * statistics.stdev(ratios)
     speedup = judge(measured(ratios, rounds=2)).speedup
     expected = statistics.mean(ratios) + half / math.sqrt(len(ratios))
     assert math.log(speedup.high) == pytest.approx(expected, rel=1e-3, abs=1e-9)
-
-
-def test_students_quantiles_are_right() -> None:
-    degrees = np.arange(1, len(T95) + 1)
-    assert pytest.approx(stdtrit(degrees, 0.975), abs=5e-4) == T95
-    assert pytest.approx(stdtrit(degrees, 0.995), abs=5e-4) == T99
 
 
 @settings(deadline=None)

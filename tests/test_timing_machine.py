@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gconvtool.bench.machine import (
+from gconvtool.timing.machine import (
     Surroundings,
     SystemClock,
     advice,

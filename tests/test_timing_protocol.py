@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gconvtool.bench.protocol import Runner, measure
 from gconvtool.results import Measurement
+from gconvtool.timing.protocol import Runner, measure
 
 
 @dataclass

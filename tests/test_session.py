@@ -1,0 +1,357 @@
+"""The seam to onnxruntime: what is missing is said with its cause and cure, and never run around.
+
+Most of these tests put a runtime of their own in the place of onnxruntime.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import nets
+import numpy as np
+import pytest
+from helpers_cli import Desk, refused
+
+from gconvtool.errors import InputError, MissingError
+from gconvtool.runtime import session
+from gconvtool.runtime.session import Session
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+class Options:
+    """SessionOptions that remember."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, str] = {}
+
+    def add_session_config_entry(self, key: str, value: str) -> None:
+        self.entries[key] = value
+
+
+class Binding:
+    """An IOBinding that remembers."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, Any] = {}
+        self.outputs: dict[str, str] = {}
+        self.synchronized = 0
+
+    def bind_ortvalue_input(self, name: str, value: Any) -> None:
+        self.inputs[name] = value
+
+    def bind_output(self, name: str, device: str) -> None:
+        self.outputs[name] = device
+
+    def synchronize_outputs(self) -> None:
+        self.synchronized += 1
+
+
+class Runtime(ModuleType):
+    """A stand-in for onnxruntime: `built_in` it claims, `loads` it does."""
+
+    __version__ = "1.99.0"
+
+    def __init__(self, built_in: tuple[str, ...] = (CPU,), loads: tuple[str, ...] = (CPU,)) -> None:
+        super().__init__("onnxruntime")
+        self.built_in, self.loads = built_in, loads
+        self.opened: list[tuple[Any, Options, list[str]]] = []
+        self.preloads = self.runs = 0
+        self.noise = b""
+        self.failure: Exception | None = None
+        self.binding = Binding()
+        self.SessionOptions = Options
+        self.OrtValue = SimpleNamespace(
+            ortvalue_from_numpy=lambda array, device, index: (array, device, index)
+        )
+
+    def get_available_providers(self) -> list[str]:
+        return list(self.built_in)
+
+    def preload_dlls(self) -> None:
+        os.write(1, self.noise)
+        self.preloads += 1
+
+    def InferenceSession(self, model: Any, options: Options, providers: list[str]) -> Any:  # noqa: N802  theirs
+        os.write(1, self.noise)
+        if self.failure is not None:
+            raise self.failure
+        self.opened.append((model, options, providers))
+        return SimpleNamespace(
+            get_providers=lambda: [name for name in providers if name in self.loads],
+            get_inputs=lambda: [SimpleNamespace(name="x", type="tensor(float)", shape=["N", 3])],
+            get_outputs=lambda: [SimpleNamespace(name="y"), SimpleNamespace(name="z")],
+            io_binding=lambda: self.binding,
+            run=self._run,
+            run_with_iobinding=self._run_bound,
+        )
+
+    def _run(self, names: None, feeds: dict[str, Any]) -> list[Any]:
+        self.runs += 1
+        return [feeds["x"], -feeds["x"]]
+
+    def _run_bound(self, binding: Binding) -> None:
+        assert binding is self.binding
+        self.runs += 1
+
+
+@pytest.fixture
+def put(monkeypatch):
+    """A function that puts a runtime in place, with the wheels that seem to be installed."""
+
+    def place(runtime: Runtime, wheels: tuple[str, ...] = ("onnxruntime",)) -> Runtime:
+        monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+        found = SimpleNamespace(distributions=lambda name: [name] if name in wheels else [])
+        monkeypatch.setattr(session, "metadata", found)
+        return runtime
+
+    return place
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch, capfd):
+    return Desk(tmp_path, monkeypatch, capfd).furnish()
+
+
+def missing(provider: str = "cuda") -> str:
+    """What is said where a session cannot be opened for want of something."""
+    with pytest.raises(MissingError) as caught:
+        Session(b"model", provider)
+    assert caught.value.exit_code == 4
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_missing_package_is_told_with_both_ways_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    said = missing("cpu")
+    assert 'pip install "gconvtool[cpu]"' in said
+    assert "gconvtool[cuda]" in said
+
+
+def test_a_package_that_does_not_load_is_told_why(monkeypatch):
+    class Broken:
+        """Fails as an extension module does whose libraries are not there."""
+
+        @staticmethod
+        def find_spec(name: str, path: object, target: object = None) -> None:
+            if name == "onnxruntime":
+                raise ImportError("libcudart.so.12: cannot open shared object file")
+
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken, *sys.meta_path])
+    assert "libcudart.so.12" in missing("cpu")
+
+
+def test_analyze_needs_no_runtime_and_the_others_say_which(desk, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert desk("analyze", "net.onnx").code == 0
+    assert desk("convert", "net.onnx", "--groups", 4, "--dry-run").code == 0
+    before = desk.files()
+    for words in (
+        ["convert", "net.onnx", "-o", "out.onnx", "--groups", 4],
+        ["bench", "net.onnx", "net.onnx", "--time-budget", 1],
+    ):
+        assert 'pip install "gconvtool[cpu]"' in refused(desk(*words), 4)
+    assert desk.files() == before
+
+
+def test_a_runtime_without_the_provider_is_told_to_be_replaced(put):
+    runtime = put(Runtime())
+    said = missing()
+    assert "cuda" in said
+    assert "pip uninstall -y onnxruntime" in said
+    assert 'pip install "gconvtool[cuda]"' in said
+    assert not runtime.opened
+
+
+def test_wheels_that_overwrite_each_other_are_both_removed(put):
+    runtime = put(Runtime(), ("onnxruntime", "onnxruntime-gpu"))
+    said = missing()
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu" in said
+    assert 'pip install "gconvtool[cuda]"' in said
+    assert not runtime.opened
+
+
+def test_two_wheels_that_work_are_no_error(put):
+    put(Runtime((CUDA, CPU), (CUDA, CPU)), ("onnxruntime", "onnxruntime-gpu"))
+    assert Session(b"model", "cuda").outputs == ("y", "z")
+
+
+def test_a_provider_that_falls_back_in_silence_is_an_error(put):
+    runtime = put(Runtime((CUDA, CPU), loads=(CPU,)), ("onnxruntime-gpu",))
+    said = missing()
+    assert "1.99.0" in said
+    assert "driver" in said
+    assert 'pip install -U "gconvtool[cuda]"' in said
+    assert runtime.runs == 0
+
+
+@pytest.mark.parametrize("built_in", [(CPU,), (CUDA, CPU)])
+def test_bench_on_a_missing_provider_is_exit_code_4(desk, put, built_in):
+    put(Runtime(built_in))
+    before = desk.files()
+    answer = desk("bench", "net.onnx", "net.onnx", "--provider", "cuda", "--json")
+    assert "cuda" in refused(answer, 4)
+    assert answer.document["exit_code"] == 4
+    assert answer.document["error"]["kind"] == "MissingError"
+    assert desk.files() == before
+
+
+@pytest.mark.parametrize("provider", ["tpu", "CPU", ""])
+def test_a_provider_that_does_not_exist_is_a_wrong_input(put, provider):
+    put(Runtime())
+    with pytest.raises(InputError, match=r"cpu.*cuda"):
+        Session(b"model", provider)
+
+
+def test_libraries_are_loaded_for_cuda_only(put, capfd):
+    runtime = put(Runtime((CUDA, CPU), (CUDA, CPU)))
+    runtime.noise = b"loading\n"
+    Session(b"model", "cpu")
+    assert runtime.preloads == 0
+    Session(b"model", "cuda")
+    assert runtime.preloads == 1
+    assert runtime.opened[-1][2] == [CUDA, CPU]
+    assert capfd.readouterr().out == ""
+
+
+def test_an_older_runtime_has_no_libraries_to_load(put, monkeypatch):
+    put(Runtime((CUDA, CPU), (CUDA, CPU)))
+    monkeypatch.delattr(Runtime, "preload_dlls")
+    Session(b"model", "cuda")
+
+
+@pytest.mark.parametrize(("threads", "asked"), [(3, 3), (None, 0)])
+def test_a_session_spins_never_and_uses_the_threads_it_was_given(put, threads, asked):
+    runtime = put(Runtime())
+    Session(b"model", threads=threads)
+    ((model, options, providers),) = runtime.opened
+    assert model == b"model"
+    assert providers == [CPU]
+    assert options.entries["session.intra_op.allow_spinning"] == "0"
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (asked, 1)
+
+
+def test_what_the_runtime_prints_does_not_mix_with_the_result(put, capfd):
+    put(Runtime()).noise = b"noise from within\n"
+    Session(b"model")
+    print("the result")
+    out, err = capfd.readouterr()
+    assert out == "the result\n"
+    assert err == "noise from within\n"
+
+
+def test_stdout_comes_back_after_a_failure(put, capfd):
+    put(Runtime()).failure = RuntimeError("no")
+    with pytest.raises(InputError):
+        Session(b"model")
+    os.write(1, b"here\n")
+    assert capfd.readouterr().out == "here\n"
+
+
+def test_a_process_without_stdout_can_open_sessions(put, monkeypatch):
+    put(Runtime())
+    monkeypatch.setattr(sys, "stdout", None)
+    assert Session(b"model").outputs == ("y", "z")
+
+
+def test_a_model_that_the_runtime_refuses_is_named(put, tmp_path):
+    put(Runtime()).failure = RuntimeError("[ONNXRuntimeError] : 1 : FAIL : bad thing\nmore of it")
+    for model, name, called in (
+        (b"model", "net.onnx", "net.onnx"),
+        (tmp_path / "a.onnx", "", "a.onnx"),
+    ):
+        with pytest.raises(InputError) as caught:
+            Session(model, name=name)
+        said = str(caught.value)
+        assert called in said
+        assert "bad thing" in said
+        assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ("[ONNXRuntimeError] : 1 : FAIL : bad thing", "bad thing"),
+        ("[ONNXRuntimeError] : 10 : INVALID_GRAPH : This is\nmore", "This is"),
+        ("\n  plain words \n", "plain words"),
+        ("", "ValueError"),
+    ],
+)
+def test_a_message_of_the_runtime_loses_its_codes(raw, said):
+    assert session.brief(ValueError(raw)) == said
+
+
+def test_outputs_go_by_name(put):
+    put(Runtime())
+    x = np.arange(6.0).reshape(2, 3)
+    outputs = Session(b"model").run({"x": x})
+    np.testing.assert_array_equal(outputs["y"], x)
+    np.testing.assert_array_equal(outputs["z"], -x)
+
+
+def test_a_runner_on_the_cpu_runs_once_a_call(put):
+    runtime = put(Runtime())
+    runner = Session(b"model").runner({"x": np.ones(3)})
+    assert runtime.runs == 0
+    runner()
+    runner()
+    assert runtime.runs == 2
+
+
+def test_a_runner_on_cuda_waits_for_the_device(put):
+    runtime = put(Runtime((CUDA, CPU), (CUDA, CPU)))
+    x = np.arange(6.0).reshape(2, 3).T
+    runner = Session(b"model", "cuda").runner({"x": x})
+    array, device, index = runtime.binding.inputs["x"]
+    np.testing.assert_array_equal(array, x)
+    assert array.flags.c_contiguous
+    assert (device, index) == ("cuda", 0)
+    assert runtime.binding.outputs == {"y": "cuda", "z": "cuda"}
+    runner()
+    assert (runtime.runs, runtime.binding.synchronized) == (1, 1)
+
+
+def test_placement_is_empty_where_the_runtime_does_not_say(put):
+    put(Runtime())
+    assert Session(b"model").placement() == {}
+
+
+def test_placement_adds_up_the_nodes_of_each_provider(put):
+    put(Runtime())
+    opened = Session(b"model")
+    parts = [(CPU, 2), (CUDA, 3), (CPU, 1)]
+    opened._session.get_provider_graph_assignment_info = lambda: [
+        SimpleNamespace(ep_name=name, get_nodes=lambda count=count: [None] * count)
+        for name, count in parts
+    ]
+    assert opened.placement() == {CPU: 3, CUDA: 3}
+
+
+def test_the_real_runtime_opens_and_runs_a_model():
+    pytest.importorskip("onnxruntime")
+    model = nets.network(nets.RESIDUAL)
+    opened = Session(model.SerializeToString(), threads=1)
+    x = nets.images(3)
+    assert opened.inputs == {"x": ("tensor(float)", ("N", 8, 9, 9))}
+    (scores,) = nets.run(model, {"x": x})
+    np.testing.assert_allclose(opened.run({"x": x})["scores"], scores, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "channels"), [("y", 8), ("x", 7)])
+def test_feeds_that_do_not_fit_are_a_wrong_input(name, channels):
+    pytest.importorskip("onnxruntime")
+    opened = Session(nets.network(nets.RESIDUAL).SerializeToString(), threads=1)
+    with pytest.raises(InputError) as caught:
+        opened.run({name: np.zeros((1, channels, 9, 9), np.float32)})
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_model_is_a_wrong_input():
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(InputError, match=r"^junk: onnxruntime cannot run it: "):
+        Session(b"no protobuf at all", name="junk")
