@@ -5,8 +5,9 @@
     python sample_models/train_fashion_resnet.py
 
 A residual network (He et al., 2015) of 64, 128 and 256 channels for the 28x28 grey images of
-Fashion-MNIST. Eight epochs take about half an hour on two cores that know bfloat16. The graph is written node by
-node rather than exported, so that BatchNormalization stays a node and names stay readable.
+Fashion-MNIST. Eight epochs take about half an hour on two cores that know bfloat16. The graph is
+written node by node rather than exported, so that BatchNormalization stays a node and names stay
+readable.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 DATASET = Path("/usr/share/datasets/fashion-mnist")
 HERE = Path(__file__).parent
@@ -59,8 +60,8 @@ class Block(nn.Module):
             self.bn3 = nn.BatchNorm2d(outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(y + (self.bn3(self.conv3(x)) if self.projects else x))
+        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        return functional.relu(y + (self.bn3(self.conv3(x)) if self.projects else x))
 
 
 class FashionResNet(nn.Module):
@@ -78,7 +79,7 @@ class FashionResNet(nn.Module):
         self.head = nn.Linear(inputs, 10)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        x = F.relu(self.stem_bn(self.stem((image - MEAN) / STD)))
+        x = functional.relu(self.stem_bn(self.stem((image - MEAN) / STD)))
         for block in self.blocks.values():
             x = block(x)
         return self.head(x.mean((2, 3)))
@@ -89,7 +90,7 @@ def augment(images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     mirrored = torch.rand(len(images), 1, 1, 1, generator=rng) < 0.5
     images = torch.where(mirrored, images.flip(3), images)
     dy, dx = torch.randint(0, 5, (2,), generator=rng).tolist()
-    return F.pad(images, (2, 2, 2, 2))[:, :, dy : dy + 28, dx : dx + 28]
+    return functional.pad(images, (2, 2, 2, 2))[:, :, dy : dy + 28, dx : dx + 28]
 
 
 def train(epochs: int, batch: int = 128) -> FashionResNet:
@@ -107,7 +108,7 @@ def train(epochs: int, batch: int = 128) -> FashionResNet:
         for rows in torch.randperm(len(images), generator=rng).split(batch)[: steps // epochs]:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 scores = model(augment(images[rows].float(), rng))
-            loss = F.cross_entropy(scores.float(), labels[rows])
+            loss = functional.cross_entropy(scores.float(), labels[rows])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

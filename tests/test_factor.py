@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,8 +53,8 @@ def test_error_never_rises_with_rank_or_with_sweeps(seed):
     by_rank = [error(rank) for rank in range(1, TAPS + 1)]
     by_sweeps = [error(2, sweeps) for sweeps in (0, 1, 2, 4, 8)]
     slack = 1e-4  # the ridge is minimised along with the error
-    assert all(b <= a + slack for a, b in zip(by_rank, by_rank[1:], strict=False))
-    assert all(b <= a + slack for a, b in zip(by_sweeps, by_sweeps[1:], strict=False))
+    assert all(b <= a + slack for a, b in pairwise(by_rank))
+    assert all(b <= a + slack for a, b in pairwise(by_sweeps))
 
 
 def test_data_aware_beats_weights_alone_on_correlated_data():
