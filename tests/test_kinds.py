@@ -87,6 +87,10 @@ def test_gdc_does_not_depend_on_the_batch(batch: int | str | None) -> None:
             {"input_shape": (1, 4, 7, 7), "pads": (0, 0, 1, 0), "output_shape": (1, 4, 2, 1)},
             id="padded to two positions",
         ),
+        pytest.param(
+            {"input_shape": (1, 4, 7, 7), "pads": (1, 1, 1, 1), "strides": (7, 7)},
+            id="padded, and the stride skips all but one position",
+        ),
         pytest.param({"op": "ConvTranspose"}, id="transposed"),
     ],
 )

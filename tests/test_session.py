@@ -355,3 +355,11 @@ def test_what_is_no_model_is_a_wrong_input():
     pytest.importorskip("onnxruntime")
     with pytest.raises(InputError, match=r"^junk: onnxruntime cannot run it: "):
         Session(b"no protobuf at all", name="junk")
+
+
+def test_a_session_leaves_the_arithmetic_of_this_process_alone():
+    pytest.importorskip("onnxruntime")
+    opened = Session(nets.network(nets.RESIDUAL).SerializeToString(), threads=1)
+    opened.run({"x": nets.images(1)})
+    smallest = np.array([np.finfo(np.float64).tiny])
+    assert (smallest / 2 > 0).all()

@@ -9,6 +9,7 @@ from math import prod
 
 import numpy as np
 import onnx_ir as ir
+from threadpoolctl import threadpool_limits
 
 from gconvtool import plan as planning
 from gconvtool._version import __version__
@@ -66,7 +67,10 @@ def rewrite(request: Request) -> Rewritten:
     before = count(network, counting)
     base, plan, notes = _prepared(request)
     work = base.clone()
-    outcomes = dict(_fitted(request, plan, base, work, split))
+    # Threads of the BLAS wait for each other by spinning: on a busy machine, many small products
+    # then take several times longer than on one thread.
+    with threadpool_limits(1, "blas"):
+        outcomes = dict(_fitted(request, plan, base, work, split))
     _stamp(work, request, tuple(outcomes.values()))
     content = save.serialise(work, network.name)
     after = count(Network(work, network.name), counting)

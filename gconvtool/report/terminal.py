@@ -51,7 +51,8 @@ def comparison_page(result: Comparison) -> RenderableType:
         table.add_row(*_timing(letter, timing, totals))
     judged = result.judgement
     lines = [
-        f"Drift   {words.drift(result.drift[0])} ({result.drift_source})",
+        f"Drift   {words.drift(result.drift[0])}",
+        f"        on {result.drift[0].samples:,} samples of {result.drift_source}",
         f"Timing  {judged.clean_rounds} of {judged.rounds} rounds undisturbed, "
         f"{judged.clock} time, batch {result.batch}",
         *(f"Gate    {words.gate(gate)}" for gate in result.gates),
@@ -206,4 +207,7 @@ def _timing(letter: str, timing: Timing, totals: Totals) -> Iterable[str]:
 
 
 def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+    if value is None:
+        return "–"
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f} ms"

@@ -8,8 +8,11 @@ through once, whatever the number of sites.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import onnx_ir as ir
@@ -85,8 +88,8 @@ class Walk:
         pairs = [(inputs, made[site.name]) for inputs, made in zip(x, y, strict=True)]
         rng = np.random.default_rng(self.seed)
         return (
-            _moments(site, pairs[: self._fitting], rng),
-            _moments(site, pairs[self._fitting :], rng),
+            _moments(site, pairs[: self._fitting], rng, self.threads),
+            _moments(site, pairs[self._fitting :], rng, self.threads),
         )
 
     def _batches(self) -> list[Arrays]:
@@ -99,7 +102,9 @@ class Walk:
         return stream.advance(segment, end, self.threads)
 
 
-def _moments(site: ConvSite, pairs: Iterable[Pair], rng: np.random.Generator) -> Moments:
+def _moments(
+    site: ConvSite, pairs: Iterable[Pair], rng: np.random.Generator, threads: int | None
+) -> Moments:
     """Moments over an even sample of all output positions in all batches."""
     assert site.pads is not None
     window = Window(site.kernel, site.strides, site.dilations, site.pads)
@@ -107,10 +112,10 @@ def _moments(site: ConvSite, pairs: Iterable[Pair], rng: np.random.Generator) ->
     rows = [y.size // y.shape[1] for _, y in listed]
     unknowns = site.channels * int(np.prod(site.kernel))
     share = min(1.0, ROWS_PER_UNKNOWN * unknowns / sum(rows))
-    parts = (
-        Moments.of(window.patches(x, chosen), outputs(y, chosen))
-        for (x, y), total in zip(listed, rows, strict=True)
-        for chosen in [spread(total, max(1, round(share * total)), rng)]
-    )
-    first, *rest = parts
-    return sum(rest, first)
+    chosen = [spread(total, max(1, round(share * total)), rng) for total in rows]
+
+    def part(pair: Pair, at: NDArray[np.intp]) -> Moments:
+        return Moments.of(window.patches(pair[0], at), outputs(pair[1], at))
+
+    with ThreadPoolExecutor(threads) as pool:
+        return reduce(operator.add, pool.map(part, listed, chosen))
