@@ -21,23 +21,24 @@ from gconvtool.facts import NodeFact, Parameter, Shape, Skip, describe_shape
 ZERO = frozenset(
     """
     Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization
-    Bernoulli BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BlackmanWindow Cast CastLike Ceil
-    Celu CenterCropPad Clip Col2Im Compress Concat ConcatFromSequence Constant ConstantOfShape Cos
-    Cosh CumProd CumSum DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Elu Equal
-    Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Gelu GlobalAveragePool
-    GlobalLpPool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HammingWindow HannWindow
-    HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LRN LayerNormalization
-    LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool Max MaxPool MaxRoiPool
-    MaxUnpool Mean MeanVarianceNormalization Min Mish Mod Mul Multinomial Neg NonMaxSuppression
-    NonZero Not OneHot Optional OptionalGetElement OptionalHasElement Or PRelu Pad Pow
-    QuantizeLinear RMSNormalization RandomNormal RandomNormalLike RandomUniform RandomUniformLike
-    Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
-    ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize ReverseSequence RoiAlign Round
-    ScatterElements ScatterND Scatter Selu SequenceAt SequenceConstruct SequenceEmpty SequenceErase
+    Bernoulli BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BlackmanWindow Cast CastLike
+    Ceil Celu CenterCropPad Clip Col2Im Compress Concat ConcatFromSequence Constant
+    ConstantOfShape Cos Cosh CumProd CumSum DepthToSpace DequantizeLinear Det Div Dropout
+    DynamicQuantizeLinear Elu Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements
+    GatherND Gelu GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual GridSample
+    GroupNormalization HammingWindow HannWindow Hardmax HardSigmoid HardSwish Identity
+    InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax
+    LpNormalization LpPool LRN Max MaxPool MaxRoiPool MaxUnpool Mean MeanVarianceNormalization Min
+    Mish Mod Mul Multinomial Neg NegativeLogLikelihoodLoss NonMaxSuppression NonZero Not OneHot
+    Optional OptionalGetElement OptionalHasElement Or Pad Pow PRelu QuantizeLinear RandomNormal
+    RandomNormalLike RandomUniform RandomUniformLike Range Reciprocal ReduceL1 ReduceL2
+    ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
+    ReduceSumSquare Relu Reshape Resize ReverseSequence RMSNormalization RoiAlign Round Scatter
+    ScatterElements ScatterND Selu SequenceAt SequenceConstruct SequenceEmpty SequenceErase
     SequenceInsert SequenceLength Shape Shrink Sigmoid Sign Sin Sinh Size Slice Softmax
     SoftmaxCrossEntropyLoss Softplus Softsign SpaceToDepth Split SplitToSequence Sqrt Squeeze
-    StringConcat StringNormalizer StringSplit Sub Sum Swish Tan Tanh TfIdfVectorizer ThresholdedRelu
-    Tile TopK Transpose Trilu Unique Unsqueeze Upsample Where Xor
+    StringConcat StringNormalizer StringSplit Sub Sum Swish Tan Tanh TfIdfVectorizer
+    ThresholdedRelu Tile TopK Transpose Trilu Unique Unsqueeze Upsample Where Xor
     """.split()
 )
 """Operators of the ONNX standard that are zero by the convention above."""
@@ -58,6 +59,7 @@ LEARNED: Mapping[str, tuple[int, ...]] = {
     "Gemm": (0, 1, 2),
     "MatMul": (0, 1),
     "MatMulInteger": (0, 1),
+    "OneHot": (),
     "PRelu": (1,),
     "QLinearConv": (3, 8),
     "QLinearMatMul": (0, 3),
@@ -100,11 +102,39 @@ def layer_kind(node: NodeFact) -> str:
 
 
 def _convolution(node: NodeFact, weight: int) -> int | Skip:
+    for contradiction in _contradictions(node, node.inputs[0], node.inputs[weight]):
+        return Skip(contradiction)
     return _product((node.outputs[0], "output"), (_tail(node.inputs[weight]), "weight"))
 
 
 def _transposed(node: NodeFact) -> int | Skip:
-    return _product((node.inputs[0], "input"), (_tail(node.inputs[1]), "weight"))
+    data, weight = node.inputs[:2]
+    if data and weight and None not in (data[1], weight[0]) and data[1] != weight[0]:
+        return Skip(f"its input has {data[1]} channels, its weight is for {weight[0]}")
+    return _product((data, "input"), (_tail(weight), "weight"))
+
+
+def _contradictions(node: NodeFact, data: Shape, weight: Shape) -> Iterator[str]:
+    """Why no runtime could run the convolution: ONNX's checker lets such nodes pass."""
+    groups = node.attributes.get("group", 1)
+    if data is None or weight is None or not isinstance(groups, int):
+        return
+    if groups < 1:
+        yield f"it has {groups} groups"
+    elif len(data) != len(weight) or len(weight) < 3:
+        yield f"its input has {len(data)} dimensions, its weight {len(weight)}"
+    else:
+        channels, filters, share = data[1], weight[0], weight[1]
+        if isinstance(channels, int) and isinstance(share, int) and channels != groups * share:
+            yield f"its input has {channels} channels, its weight is for {groups * share}"
+        if isinstance(filters, int) and filters % groups:
+            yield f"{groups} groups do not divide its {filters} filters"
+        if node.attributes.get("kernel_shape", weight[2:]) != weight[2:]:
+            yield "its kernel_shape is not that of its weight"
+        for name in ("strides", "dilations"):
+            numbers = node.attributes.get(name, weight[2:])
+            if isinstance(numbers, tuple) and len(numbers) != len(weight) - 2:
+                yield f"its {name} are not for {len(weight) - 2} dimensions"
 
 
 def _matmul(node: NodeFact) -> int | Skip:
@@ -131,6 +161,8 @@ def _product(*factors: tuple[Shape, str]) -> int | Skip:
         numbers = [dim for dim in shape if isinstance(dim, int)]
         if len(numbers) < len(shape):
             return Skip(f"its {what} has open dimensions: {describe_shape(shape)}")
+        if any(number < 1 for number in numbers):
+            return Skip(f"its {what} is empty: {describe_shape(shape)}")
         result *= prod(numbers)
     return result
 

@@ -40,7 +40,7 @@ class Selection:
         return tuple(
             glob
             for glob in (*self.only, *self.skip)
-            if not any(fnmatchcase(n, glob) for n in known)
+            if not any(_matches(name, (glob,)) for name in known)
         )
 
 
@@ -72,4 +72,5 @@ def _decide(
 
 
 def _matches(name: str, globs: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, glob) for glob in globs)
+    """A name also selects itself, though it may hold what globs give a meaning to."""
+    return any(name == glob or fnmatchcase(name, glob) for glob in globs)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
+from gconvtool.errors import InputError
 from gconvtool.facts import ConvSite, Skip
 
 STEM_CHANNELS = 4
@@ -26,6 +27,10 @@ class Grouped:
     """One convolution of G groups, channels permuted so that the signal stays inside them."""
 
     groups: int
+
+    def __post_init__(self) -> None:
+        if self.groups < 1:
+            raise InputError(f"{self.groups} groups: a convolution has 1 group or more")
 
     def __str__(self) -> str:
         return f"grouped({self.groups})"
@@ -49,6 +54,10 @@ class Separable:
     """The sum of r branches, each a depthwise K… and then a pointwise convolution."""
 
     rank: int
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise InputError(f"rank {self.rank}: a separable convolution has 1 branch or more")
 
     def __str__(self) -> str:
         return f"separable({self.rank})"

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,21 +124,23 @@ def refused(answer: Answer, code: int = 2) -> str:
     return answer.err.removeprefix("error: ").rstrip("\n")
 
 
-def python(
-    *words: str, variables: Mapping[str, str] | None = None, **settings: Any
-) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own, with few threads and no terminal's settings."""
+def environment(**variables: str) -> dict[str, str]:
+    """The variables of a process of its own: few threads, and no terminal's settings."""
     kept = {name: value for name, value in os.environ.items() if name not in TERMINAL}
     root = str(Path(__file__).parent.parent)
     paths = os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH"))))
+    return {**kept, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", **variables}
+
+
+def python(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own."""
     return subprocess.run(
         [sys.executable, *words],
-        env={**kept, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", **(variables or {})},
+        env=environment(**variables),
         capture_output=True,
         text=True,
         encoding="utf-8",
         check=False,
-        **settings,
     )
 
 

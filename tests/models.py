@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
 from onnx import numpy_helper, parser
 
 from gconvtool.facts import ConvSite
@@ -39,7 +40,6 @@ def model(graph: str, **settings: Any) -> ir.Model:
 
 def ort(source: onnx.ModelProto | ir.Model, **feeds: Numbers) -> list[Numbers]:
     """The outputs by onnxruntime."""
-    onnxruntime = __import__("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1

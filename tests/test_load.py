@@ -176,6 +176,15 @@ BROKEN: dict[str, Callable[[onnx.ModelProto], object]] = {
 }
 
 
+def test_a_model_that_does_nothing_is_refused(tmp_path: Path) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(MODEL)
+    model.graph.ClearField("node")
+    model.graph.output[0].CopyFrom(model.graph.input[0])  # valid: what comes in goes out
+    onnx.checker.check_model(model)
+    assert "no nodes" in refused(put(tmp_path, model.SerializeToString()))
+
+
 @pytest.mark.parametrize("damage", BROKEN)
 def test_an_invalid_model_is_refused(tmp_path: Path, damage: str) -> None:
     model = onnx.ModelProto()

@@ -207,7 +207,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_a_new_file_in_a_folder_is_a_good_target(tmp_path: Path, source: Path) -> None:
-    check_target(tmp_path / "out.onnx", source, force=False)
+    check_target(tmp_path / "out.onnx", [source], force=False)
     assert content_of(tmp_path) == {"in.onnx": OLD}
 
 
@@ -215,8 +215,8 @@ def test_a_file_that_exists_needs_force(tmp_path: Path, source: Path) -> None:
     target = tmp_path / "out.onnx"
     target.write_bytes(OLD)
     with pytest.raises(InputError, match="--force"):
-        check_target(target, source, force=False)
-    check_target(target, source, force=True)
+        check_target(target, [source], force=False)
+    check_target(target, [source], force=True)
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -236,18 +236,18 @@ def test_the_input_is_no_output(tmp_path: Path, source: Path, alias: str, force:
         (tmp_path / "link.onnx").symlink_to(source)
         target.symlink_to(tmp_path / "link.onnx" if alias == "a link to a link" else source)
     with pytest.raises(InputError, match="input model"):
-        check_target(target, source, force)
+        check_target(target, [source], force)
     assert source.read_bytes() == OLD
 
 
 def test_a_link_to_the_input_as_the_source_protects_it_too(tmp_path: Path, source: Path) -> None:
     (tmp_path / "link.onnx").symlink_to(source)
     with pytest.raises(InputError, match="input model"):
-        check_target(source, tmp_path / "link.onnx", force=True)
+        check_target(source, [tmp_path / "link.onnx"], force=True)
 
 
 def test_a_model_that_has_no_file_protects_none(tmp_path: Path, source: Path) -> None:
-    check_target(source, Path("a graph's name"), force=True)
+    check_target(source, [Path("a graph's name")], force=True)
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -263,20 +263,20 @@ def test_a_path_that_can_hold_no_file_is_refused(
     tmp_path: Path, source: Path, name: str, word: str, force: bool
 ) -> None:
     with pytest.raises(InputError, match=word):
-        check_target(tmp_path / name, source, force)
+        check_target(tmp_path / name, [source], force)
 
 
 # Fails today (OSError): is_dir raises.
 def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, source: Path) -> None:
     with pytest.raises(InputError):
-        check_target(tmp_path / ("x" * 300), source, force=False)
+        check_target(tmp_path / ("x" * 300), [source], force=False)
 
 
 # Fails today: a link that leads nowhere does not "exist", and is replaced by a file.
 def test_a_dangling_link_needs_force(tmp_path: Path, source: Path) -> None:
     (tmp_path / "out.onnx").symlink_to(tmp_path / "nowhere.onnx")
     with pytest.raises(InputError, match="--force"):
-        check_target(tmp_path / "out.onnx", source, force=False)
+        check_target(tmp_path / "out.onnx", [source], force=False)
 
 
 def test_the_same_model_gives_the_same_bytes() -> None:

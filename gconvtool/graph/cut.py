@@ -32,8 +32,8 @@ class Cutter:
     """
 
     def __init__(self, model: ir.Model) -> None:
-        self._positions = {node.outputs[0].name: i for i, node in enumerate(model.graph)}
-        self._end = len(self._positions)
+        self._positions = {v.name: i for i, node in enumerate(model.graph) for v in node.outputs}
+        self._end = len(model.graph)
         self._born: dict[str, int] = {v.name or "": 0 for v in model.graph.inputs}
         self._dies: dict[str, int] = {v.name or "": self._end + 1 for v in model.graph.outputs}
         for position, node in enumerate(model.graph):

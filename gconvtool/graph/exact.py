@@ -14,7 +14,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
+from gconvtool.graph.load import readable
+
 FIRST_IR_WITH_PRIVATE_INITIALIZERS = 4
+FIRST_OPSET_WITHOUT_IS_TEST = 7
 
 
 def privatise_initializers(model: ir.Model) -> int:
@@ -24,14 +27,14 @@ def privatise_initializers(model: ir.Model) -> int:
     """
     before = len(model.graph.inputs)
     RemoveInitializersFromInputsPass()(model)
-    removed = before - len(model.graph.inputs)
-    if removed:
-        model.ir_version = max(model.ir_version, FIRST_IR_WITH_PRIVATE_INITIALIZERS)
-    return removed
+    model.ir_version = max(model.ir_version, FIRST_IR_WITH_PRIVATE_INITIALIZERS)
+    return before - len(model.graph.inputs)
 
 
 def fold_batch_norms(model: ir.Model) -> int:
     """Fold every batch normalisation that follows a convolution alone; returns how many."""
+    if model.opset_imports.get("", 0) < FIRST_OPSET_WITHOUT_IS_TEST:
+        return 0
     return sum(_fold(node, model.graph) for node in list(model.graph))
 
 
@@ -40,14 +43,31 @@ def array(value: ir.Value | None) -> NDArray[np.generic] | None:
     if value is None or value.is_graph_input():
         return None
     tensor = ir.convenience.get_const_tensor(value)
-    return None if tensor is None else tensor.numpy()
+    if tensor is None:
+        return None
+    with readable(f"weight {value.name}"):
+        return tensor.numpy()
 
 
 def constant(graph: ir.Graph, name: str, numbers: NDArray[np.generic]) -> ir.Value:
-    """A new initializer of the graph."""
+    """A new initializer of the graph, under this name or one like it that is free."""
+    taken = ir.convenience.create_value_mapping(graph)
+    while name in taken:
+        name += "_"
     value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(numbers), name=name))
     graph.register_initializer(value)
     return value
+
+
+def drop_unread(graph: ir.Graph, value: ir.Value | None) -> None:
+    """Remove a constant that nothing reads any more."""
+    if value is None or value.uses() or value.is_graph_output() or value.is_graph_input():
+        return
+    maker = value.producer()
+    if maker is not None and maker.op_type == "Constant":
+        graph.remove(maker, safe=True)
+    elif value.name is not None and value.name in graph.initializers:
+        del graph.initializers[value.name]
 
 
 def _fold(norm: ir.Node, graph: ir.Graph) -> bool:
@@ -59,11 +79,17 @@ def _fold(norm: ir.Node, graph: ir.Graph) -> bool:
     if weight is None or bias is None or any(numbers is None for numbers in statistics):
         return False
     gamma, beta, mean, variance = (np.asarray(numbers, np.float64) for numbers in statistics)
+    if {numbers.shape for numbers in (gamma, beta, mean, variance)} != {(len(weight),)}:
+        return False  # before opset 9 there could be one a position
     epsilon = norm.attributes["epsilon"].as_float() if "epsilon" in norm.attributes else 1e-5
-    scale = gamma / np.sqrt(variance + epsilon)
-    folded = weight.astype(np.float64) * scale.reshape(-1, *[1] * (weight.ndim - 1))
-    shift = (bias.astype(np.float64) - mean) * scale + beta
-    _replace(conv, norm, graph, folded.astype(weight.dtype), shift.astype(weight.dtype))
+    with np.errstate(all="ignore"):
+        scale = gamma / np.sqrt(variance + epsilon)
+        folded = weight.astype(np.float64) * scale.reshape(-1, *[1] * (weight.ndim - 1))
+        shift = (bias.astype(np.float64) - mean) * scale + beta
+        folded, shift = folded.astype(weight.dtype), shift.astype(weight.dtype)
+    if not (np.isfinite(folded).all() and np.isfinite(shift).all()):
+        return False
+    _replace(conv, norm, graph, folded, shift)
     return True
 
 
@@ -78,8 +104,8 @@ def _foldable(norm: ir.Node) -> ir.Node | None:
     if source is None or conv is None or conv.op_type != "Conv" or conv.domain:
         return None
     alone = len(source.uses()) == 1 and not source.is_graph_output()
-    spare = any(len(extra.uses()) > 0 for extra in norm.outputs[1:])
-    return conv if alone and not spare else None
+    training = len(norm.outputs) > 1  # which is what more outputs meant up to opset 13
+    return conv if alone and not training else None
 
 
 def _replace(
@@ -89,9 +115,11 @@ def _replace(
     weight: NDArray[np.generic],
     bias: NDArray[np.generic],
 ) -> None:
-    name = conv.outputs[0].name
+    name, old = conv.outputs[0].name, {*conv.inputs[1:], *norm.inputs[1:]}
     conv.resize_inputs(3)
     conv.replace_input_with(1, constant(graph, f"{name}.folded_weight", weight))
     conv.replace_input_with(2, constant(graph, f"{name}.folded_bias", bias))
     norm.outputs[0].replace_all_uses_with(conv.outputs[0])
     graph.remove(norm, safe=True)
+    for value in old:
+        drop_unread(graph, value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import onnx
@@ -9,6 +12,9 @@ import onnx_ir as ir
 from onnx_ir.passes.common import CheckerPass
 
 from gconvtool.errors import InputError
+
+SMALL_BYTES = 1024
+"""Tensors up to this size are read at once: shape inference wants the values of some."""
 
 
 def load(path: Path) -> ir.Model:
@@ -18,30 +24,74 @@ def load(path: Path) -> ir.Model:
         InputError: where there is no readable, valid ONNX model at `path`.
     """
     model = _deserialise(_decode(path), path)
+    stored = _external(model)
+    for value, tensor in stored:
+        if tensor.nbytes <= SMALL_BYTES and Path(tensor.path).is_file():
+            with readable(str(path)):
+                value.const_value = ir.tensor(tensor.numpy().copy(), name=value.name)
     try:
-        CheckerPass()(model)
+        with _set_aside(_external(model)):
+            CheckerPass()(model)
     except Exception as error:  # the checker's own family, wrapped by the pass
-        raise InputError(f"{path}: not a valid ONNX model: {first_line(error)}") from error
+        raise InputError(f"{path}: not a valid ONNX model: {one_line(error)}") from error
     return model
 
 
-def first_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """The innermost cause of an error, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".:")
+    text = " ".join(str(error).split("==> Context")[0].split())
+    return text.rstrip(".: ") or type(error).__name__
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Weights are read inside: what goes wrong with them is the model's fault.
+
+    Raises:
+        InputError: their file is missing, too short or elsewhere, or does not fill their shape.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: its weights cannot be read: {one_line(error)}") from error
+
+
+def external_files(model: ir.Model) -> set[Path]:
+    """The files beside the model that hold its weights."""
+    return {Path(tensor.path) for _, tensor in _external(model)}
+
+
+def _external(model: ir.Model) -> list[tuple[ir.Value, ir.ExternalTensor]]:
+    values = (value for graph in model.graphs() for value in graph.initializers.values())
+    return [(v, v.const_value) for v in values if isinstance(v.const_value, ir.ExternalTensor)]
+
+
+@contextmanager
+def _set_aside(stored: list[tuple[ir.Value, ir.ExternalTensor]]) -> Iterator[None]:
+    """Hide tensors whose file the checker would look for in the current folder."""
+    for value, tensor in stored:
+        value.shape = value.shape or ir.Shape(tensor.shape)
+        value.dtype = value.dtype or tensor.dtype
+        value.const_value = None
+    try:
+        yield
+    finally:
+        for value, tensor in stored:
+            value.const_value = tensor
 
 
 def _decode(path: Path) -> onnx.ModelProto:
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, not an ONNX file")
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
     try:
         raw = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: a folder, not an ONNX file") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read: {reason}") from error
     if not raw:
         raise InputError(f"{path}: the file is empty")
     try:
@@ -59,6 +109,21 @@ def _deserialise(proto: onnx.ModelProto, path: Path) -> ir.Model:
     try:
         model = ir.from_proto(proto)
     except Exception as error:  # malformed protos fail in many ways
-        raise InputError(f"{path}: not a valid ONNX model: {first_line(error)}") from error
+        raise InputError(f"{path}: not a valid ONNX model: {one_line(error)}") from error
     ir.external_data.set_base_dir(model.graph, path.parent)
+    for tensor in proto.graph.initializer:
+        _check_filled(tensor, path)
     return model
+
+
+def _check_filled(tensor: onnx.TensorProto, path: Path) -> None:
+    """Raw data must fill their shape; the checker is shown small tensors only."""
+    kinds = {dtype.value for dtype in ir.DataType} - {ir.DataType.UNDEFINED, ir.DataType.STRING}
+    if not tensor.HasField("raw_data") or tensor.data_type not in kinds:
+        return  # the checker knows those
+    size = prod(tensor.dims) * ir.DataType(tensor.data_type).bitwidth
+    if len(tensor.raw_data) != -(-size // 8):
+        raise InputError(
+            f"{path}: weight {tensor.name} has {len(tensor.raw_data):,} bytes for the shape "
+            f"{'×'.join(map(str, tensor.dims))}"
+        )

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import CheckerPass
 
 from gconvtool.errors import InputError, MissingError, VerificationError
-from gconvtool.graph.load import first_line
+from gconvtool.graph.load import external_files, one_line, readable
 
 LIMIT_BYTES = 2**31 - 2**20
 """Protobuf's limit for one file, less some room for the graph itself."""
 
 
-def check_target(path: Path, source: Path, force: bool) -> None:
+def check_target(path: Path, sources: Iterable[Path], force: bool) -> None:
     """Refuse an output path before any work is done for it.
 
+    Args:
+        path: where to write.
+        sources: the files of the model that is read.
+        force: whether a file that exists may be replaced.
+
     Raises:
-        InputError: the folder is missing, the file exists, or it is the model that is read.
+        InputError: the folder is missing, the file exists, or it is a file of the input model.
     """
+    try:
+        _check_target(path, sources, force)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _check_target(path: Path, sources: Iterable[Path], force: bool) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
     if path.is_dir():
         raise InputError(f"{path}: a folder; name a file, for example {path / 'model.onnx'}")
-    if path.exists() and source.exists() and path.samefile(source):
-        raise InputError(f"{path}: the input model, which is never changed; name another output")
-    if path.exists() and not force:
+    if path.exists() and any(path.samefile(source) for source in sources if source.exists()):
+        raise InputError(f"{path}: belongs to the input model, which is never changed")
+    if os.path.lexists(path) and not force:
         raise InputError(f"{path}: exists already; use --force to replace it")
 
 
@@ -44,14 +56,20 @@ def serialise(model: ir.Model, name: str) -> bytes:
     size = sum(value.const_value.nbytes for value in values if value.const_value is not None)
     if size > LIMIT_BYTES:
         raise InputError(f"{name}: {size / 2**30:.1f} GiB of weights do not fit into one ONNX file")
+    files = ", ".join(sorted(map(str, external_files(model))))
+    with readable(f"{name} ({files})" if files else name):
+        ir.external_data.load_to_model(model)
+    return _checked(bytes(ir.to_proto(model).SerializeToString(deterministic=True)), name)
+
+
+def _checked(content: bytes, name: str) -> bytes:
     try:
-        CheckerPass()(model)
-    except Exception as error:
+        onnx.checker.check_model(content)
+    except Exception as error:  # the checker's own family, and what malformed protos raise
         raise VerificationError(
-            f"{name}: not written: the rewritten model fails ONNX's checker: {first_line(error)}"
+            f"{name}: not written: the rewritten model fails ONNX's checker: {one_line(error)}"
         ) from error
-    ir.external_data.load_to_model(model)
-    return bytes(ir.to_proto(model).SerializeToString(deterministic=True))
+    return content
 
 
 def write(content: bytes, path: Path, check: Callable[[Path], None]) -> None:
@@ -60,9 +78,9 @@ def write(content: bytes, path: Path, check: Callable[[Path], None]) -> None:
     Whatever goes wrong, the target is as it was and no other file is left.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=".gconvtool.", suffix=".tmp", dir=path.parent)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -73,7 +91,7 @@ def write(content: bytes, path: Path, check: Callable[[Path], None]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise MissingError(f"{path}: not written: {error.strerror}") from error
+        raise MissingError(f"{path}: not written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -40,15 +40,24 @@ def fix(
     inputs = {value.name or "": value for value in _true_inputs(model)}
     _name_open_dims(inputs)
     sizes = _sizes(inputs, dims, input_shapes)
-    if any(_contradicts(inputs[name], shape) for name, shape in input_shapes.items()):
-        _forget_shapes(model)
+    contradicted = any(_contradicts(inputs[name], shape) for name, shape in input_shapes.items())
     for name, shape in input_shapes.items():
         inputs[name].shape = ir.Shape(shape)
-    for value in _values(model):
-        if value.shape is not None and not value.shape.is_static():
-            value.shape = ir.Shape([_fixed(dim, sizes) for dim in value.shape])
+    for value in inputs.values():
+        value.shape = _fixed(value.shape, sizes)
+    said = _forget_inner_shapes(model) if sizes or input_shapes else {}
     infer(model)
+    if not contradicted:
+        for value, shape_said in said.items():
+            value.shape = value.shape or _fixed(shape_said, sizes)
     return sizes
+
+
+def open_dims(model: ir.Model) -> tuple[str, ...]:
+    """Names of dimensions of the inputs that are still open."""
+    shapes = [value.shape for value in _true_inputs(model) if value.shape is not None]
+    names = (str(dim.value) for s in shapes for dim in s if isinstance(dim, ir.SymbolicDim))
+    return tuple(dict.fromkeys(names))
 
 
 def _true_inputs(model: ir.Model) -> list[ir.Value]:
@@ -75,16 +84,32 @@ def _sizes(
     """Sizes by name: batches are 1, `dims` win over that, whole shapes win over both."""
     shapes = [value.shape for value in inputs.values() if value.shape is not None]
     known = {str(dim.value) for shape in shapes for dim in shape if isinstance(dim, ir.SymbolicDim)}
-    for name in dims:
+    for name, size in dims.items():
         if name not in known:
             raise InputError(f"--dim {name}: {_unknown(name, known, 'open dimension')}")
+        if size < 1:
+            raise InputError(f"--dim {name}={size}: a size is 1 or more")
     batches = (shape[0] for shape in shapes if len(shape) > 1)
     sizes = {str(dim.value): 1 for dim in batches if isinstance(dim, ir.SymbolicDim)}
     sizes.update(dims)
+    return {**sizes, **_sizes_of_shapes(inputs, input_shapes)}
+
+
+def _sizes_of_shapes(
+    inputs: Mapping[str, ir.Value], input_shapes: Mapping[str, Sequence[int]]
+) -> dict[str, int]:
+    """The sizes that whole shapes give to open dimensions; they must agree."""
+    sizes: dict[str, int] = {}
     for name, given in input_shapes.items():
         if name not in inputs:
             raise InputError(f"--input-shape {name}: {_unknown(name, inputs, 'input')}")
-        sizes.update(_match(name, inputs[name].shape, given))
+        if any(size < 1 for size in given):
+            raise InputError(f"--input-shape {name}: sizes are 1 or more")
+        for dim, size in _match(name, inputs[name].shape, given):
+            if sizes.setdefault(dim, size) != size:
+                raise InputError(
+                    f"--input-shape {name}: {dim} cannot be {size} here and {sizes[dim]} elsewhere"
+                )
     return sizes
 
 
@@ -107,23 +132,22 @@ def _contradicts(value: ir.Value, given: Sequence[int]) -> bool:
     )
 
 
-def _forget_shapes(model: ir.Model) -> None:
-    """Drop what the file says of shapes inside: it holds for another input size."""
-    for graph in model.graphs():
-        for node in graph:
-            for value in node.outputs:
-                value.shape = None
+def _forget_inner_shapes(model: ir.Model) -> dict[ir.Value, ir.Shape | None]:
+    """Drop, and return, what the file says of shapes inside: it may hold for another size only."""
+    values = [value for graph in model.graphs() for node in graph for value in node.outputs]
+    said = {value: value.shape for value in values}
+    for value in values:
+        value.shape = None
+    return said
 
 
-def _values(model: ir.Model) -> Iterator[ir.Value]:
-    yield from _true_inputs(model)
-    for graph in model.graphs():
-        for node in graph:
-            yield from node.outputs
-
-
-def _fixed(dim: int | ir.SymbolicDim, sizes: Mapping[str, int]) -> int | ir.SymbolicDim:
-    return dim if isinstance(dim, int) else sizes.get(str(dim.value), dim)
+def _fixed(shape: ir.Shape | None, sizes: Mapping[str, int]) -> ir.Shape | None:
+    """The shape with open dimensions replaced by their sizes."""
+    if shape is None or shape.is_static():
+        return shape
+    return ir.Shape(
+        [dim if isinstance(dim, int) else sizes.get(str(dim.value), dim) for dim in shape]
+    )
 
 
 def _unknown(name: str, known: Mapping[str, object] | set[str], what: str) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gconvtool.fit.factor import GroupedFactors, SeparableFactors
 from gconvtool.fit.moments import Array
-from gconvtool.graph.exact import array, constant
+from gconvtool.graph.exact import array, constant, drop_unread
 
 Factors = GroupedFactors | SeparableFactors
 SPATIAL = ("strides", "pads", "dilations", "auto_pad", "kernel_shape")
@@ -34,7 +34,7 @@ def weight_and_bias(model: ir.Model, site: str) -> tuple[Array, Array]:
 
 def find(model: ir.Model, site: str) -> ir.Node:
     """The node whose first output has this name."""
-    return next(node for node in model.graph if node.outputs[0].name == site)
+    return next(node for node in model.graph if node.outputs and node.outputs[0].name == site)
 
 
 def replace(model: ir.Model, site: str, factors: Factors) -> None:
@@ -49,18 +49,7 @@ def replace(model: ir.Model, site: str, factors: Factors) -> None:
         model.graph, node, [node], writer.nodes, [node.outputs[0]], [result]
     )
     for value in inputs[1:]:
-        _drop_unread(model.graph, value)
-
-
-def _drop_unread(graph: ir.Graph, value: ir.Value | None) -> None:
-    """Remove a constant that nothing reads any more."""
-    if value is None or value.uses() or value.is_graph_output():
-        return
-    maker = value.producer()
-    if maker is not None:
-        graph.remove(maker, safe=True)
-    elif value.name is not None and value.name in graph.initializers:
-        del graph.initializers[value.name]
+        drop_unread(model.graph, value)
 
 
 class _Writer:

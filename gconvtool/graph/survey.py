@@ -17,8 +17,12 @@ from gconvtool.facts import Attribute, ConvSite, Dim, NodeFact, Parameter, Shape
 
 CONVOLUTIONS = {"Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "FusedConv": 1, "QLinearConv": 3}
 """Operators that are convolutions, and which of their inputs holds the weights."""
+BIASES = {"Conv": 2, "ConvTranspose": 2, "FusedConv": 2, "QLinearConv": 8}
+"""Which of their inputs holds the bias."""
 
-CARRIERS = frozenset("Cast DequantizeLinear Identity Reshape Squeeze Transpose Unsqueeze".split())
+CARRIERS = frozenset(
+    "Cast DequantizeLinear Identity QuantizeLinear Reshape Squeeze Transpose Unsqueeze".split()
+)
 """Operators that hand a constant on."""
 
 
@@ -26,13 +30,13 @@ def survey(model: ir.Model) -> Survey:
     """Facts in topological order. Bodies of control flow are left to the node that holds them."""
     graph = model.graph
     nodes = tuple(_fact(node) for node in graph)
-    sites = {node.outputs[0].name or "": site for node in graph if (site := conv_site(node))}
+    sites = {site.name: site for node in graph if (site := conv_site(node))}
     return Survey(nodes, sites, _refusals(model))
 
 
 def conv_site(node: ir.Node) -> ConvSite | None:
     """The facts of a convolution; None for any other node, and where its weight has no shape."""
-    if node.op_type not in CONVOLUTIONS or node.domain not in ("", "com.microsoft"):
+    if not _is_convolution(node):
         return None
     index = CONVOLUTIONS[node.op_type]
     weight, data = shape_of(node.inputs[index]), shape_of(node.inputs[0])
@@ -40,6 +44,8 @@ def conv_site(node: ir.Node) -> ConvSite | None:
         return None
     first, second, *kernel = (int(dim) for dim in weight if dim is not None)
     groups = int_attribute(node, "group", 1)
+    if groups < 1:
+        return None
     transposed = node.op_type == "ConvTranspose"
     ones = (1,) * len(kernel)
     strides = ints_attribute(node, "strides", ones)
@@ -56,7 +62,7 @@ def conv_site(node: ir.Node) -> ConvSite | None:
         pads=_pads(node, data, tuple(kernel), strides, dilations),
         input_shape=data,
         output_shape=shape_of(node.outputs[0]),
-        bias=len(node.inputs) > index + 1 and node.inputs[-1] is not None,
+        bias=_has_bias(node),
     )
 
 
@@ -123,7 +129,7 @@ def _filled(value: ir.Value, node: ir.Node) -> Parameter | None:
 
 def _fact(node: ir.Node) -> NodeFact:
     return NodeFact(
-        name=node.outputs[0].name or node.name or "",
+        name=(node.outputs[0].name if node.outputs else None) or node.name or "",
         op=node.op_type,
         domain=node.domain,
         inputs=tuple(shape_of(value) for value in node.inputs),
@@ -152,13 +158,16 @@ def _pads(
 ) -> tuple[int, ...] | None:
     """Begins, then ends. SAME pads so that the output has ceil(input / stride) positions."""
     attribute = node.attributes.get("auto_pad")
-    mode = attribute.as_string() if attribute else "NOTSET"
+    mode = attribute.value if attribute else "NOTSET"
     if mode == "VALID":
         return (0,) * (2 * len(kernel))
     if mode == "NOTSET":
         return ints_attribute(node, "pads", (0,) * (2 * len(kernel)))
     sizes = data[2:] if data else (None,)
-    if node.op_type == "ConvTranspose" or not all(isinstance(size, int) for size in sizes):
+    known = all(isinstance(size, int) for size in sizes)
+    if node.op_type == "ConvTranspose" or not known or mode not in ("SAME_UPPER", "SAME_LOWER"):
+        return None
+    if len({len(sizes), len(kernel), len(strides), len(dilations)}) > 1:
         return None
     begins, ends = [], []
     for size, k, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
@@ -173,7 +182,7 @@ def _pads(
 def _refusals(model: ir.Model) -> Mapping[str, Skip]:
     """Convolutions whose weights or surroundings forbid a rewrite, whatever the recipe."""
     uses: Counter[str] = Counter()
-    convolutions = [node for node in model.graph if node.op_type in CONVOLUTIONS]
+    convolutions = [node for node in model.graph if _is_convolution(node)]
     for node in convolutions:
         constant = stored(node.inputs[CONVOLUTIONS[node.op_type]])
         uses[constant.name if constant else ""] += 1
@@ -197,6 +206,18 @@ def _refusal(node: ir.Node, uses: Counter[str]) -> Skip | None:
     if len(node.inputs) > 2 and node.inputs[2] and not _constant(node.inputs[2]):
         return Skip("its bias is not constant")
     return None
+
+
+def _is_convolution(node: ir.Node) -> bool:
+    """An operator of ONNX or onnxruntime; a function may have its name and mean anything."""
+    index = CONVOLUTIONS.get(node.op_type, 0)
+    known = node.domain in ("", "com.microsoft") and len(node.outputs) > 0
+    return known and 0 < index < len(node.inputs)
+
+
+def _has_bias(node: ir.Node) -> bool:
+    index = BIASES.get(node.op_type, 0)
+    return 0 < index < len(node.inputs) and node.inputs[index] is not None
 
 
 def _constant(value: ir.Value) -> bool:

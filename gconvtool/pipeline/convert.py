@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gconvtool.errors import InputError, VerificationError
 from gconvtool.graph import save
+from gconvtool.graph.load import external_files
 from gconvtool.pipeline.rewrite import Request, Rewritten, rehearse, rewrite
 from gconvtool.pipeline.source import BATCH, Feed, Model, Network, Progress, drift, silent
 from gconvtool.plan import Selection
@@ -69,7 +70,8 @@ def convert(
     network = Network.open(model)
     target = None if output is None or dry_run else Path(output)
     if target is not None:
-        save.check_target(target, Path(network.name), force)
+        sources = {Path(network.name), *external_files(network.model)}
+        save.check_target(target, sources, force)
     feed = Feed(data, images, dims or {}, input_shapes or {})
     selection = Selection(tuple(only), tuple(skip))
     request = Request(network, recipe, selection, feed, samples, seed, threads, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -86,7 +86,12 @@ def count(network: Network, feed: Feed) -> Analysis:
     """The cost of a network; it is not changed."""
     copy = network.model.clone()
     sizes = shapes.fix(copy, feed.dims, feed.input_shapes)
-    return tally.analysis(network.name, survey(copy), sizes)
+    result = tally.analysis(network.name, survey(copy), sizes)
+    still_open = shapes.open_dims(copy)
+    if result.totals.exact or not still_open:
+        return result
+    hint = " ".join(f"--dim {name}=SIZE" for name in still_open)
+    return replace(result, warnings=(f"open dimensions leave layers uncounted: give {hint}",))
 
 
 def fed_like(feed: Feed, data: Data) -> Feed:
