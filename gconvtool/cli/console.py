@@ -27,16 +27,21 @@ def write(text: str) -> None:
 
 def warn(warnings: Iterable[str]) -> None:
     """Print warnings on stderr, a paragraph each."""
-    console = _console(sys.stderr)
     for warning in warnings:
-        console.print(f"[bold yellow]warning:[/] {_escaped(warning)}", highlight=False)
+        _say("warning", "bold yellow", warning)
 
 
 def fail(message: str) -> None:
-    """Print an error on stderr, on one line however narrow the terminal is."""
-    _console(sys.stderr).print(
-        f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True
-    )
+    """Print an error on stderr."""
+    _say("error", "bold red", message)
+
+
+def _say(word: str, style: str, message: str) -> None:
+    """One line, however narrow the terminal is, with no meaning given to brackets or colons."""
+    from rich.text import Text
+
+    line = Text.assemble((f"{word}:", style), " ", message)
+    _console(sys.stderr).print(line, soft_wrap=True)
 
 
 @contextmanager
@@ -64,9 +69,3 @@ def _console(stream: object) -> Console:
     terminal = hasattr(stream, "isatty") and stream.isatty()
     width = None if terminal or "COLUMNS" in os.environ else PIPED_WIDTH
     return Console(file=stream, width=width, highlight=False)  # type: ignore[arg-type]  # a stream
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -48,7 +48,7 @@ def comparison_page(result: Comparison) -> RenderableType:
     """The page of `bench`: both models, the gates, and the verdict on the last line."""
     table = _table("", "Median", "p95", "First run", "Loading", "MACs", "Params", left=1)
     for letter, timing, totals in zip("AB", (result.a, result.b), result.macs, strict=True):
-        table.add_row(*_timing(letter, timing, totals))
+        _add(table, *_timing(letter, timing, totals))
     judged = result.judgement
     lines = [
         f"Drift   {words.drift(result.drift[0])}",
@@ -73,6 +73,11 @@ def _table(*columns: str, left: int) -> Table:
         else:
             table.add_column(column, justify="right", no_wrap=True)
     return table
+
+
+def _add(table: Table, *cells: str, style: str = "") -> None:
+    """A row of plain text: names may hold what rich would take for markup or emoji."""
+    table.add_row(*(Text(cell) for cell in cells), style=style)
 
 
 def _empty() -> Table:
@@ -101,7 +106,7 @@ def _layers(result: Analysis, width: int) -> Table:
     largest = max((layer.macs or 0 for layer in result.layers), default=0)
     for layer in result.layers:
         if layer.macs != 0:
-            table.add_row(*_layer(layer, result.totals.macs, largest, wide, bars))
+            _add(table, *_layer(layer, result.totals.macs, largest, wide, bars))
     return table
 
 
@@ -126,7 +131,7 @@ def _kinds(result: Analysis) -> Table:
     for name, kind in sorted(result.kinds.items(), key=lambda item: (-item[1].macs, item[0])):
         macs = "?" if name == "unknown" else words.number(kind.macs)
         part = "?" if name == "unknown" else words.share(kind.macs, result.totals.macs)
-        table.add_row(name, words.number(kind.count), words.number(kind.params), macs, part)
+        _add(table, name, words.number(kind.count), words.number(kind.params), macs, part)
     return table
 
 
@@ -157,7 +162,8 @@ def _sites(sites: Iterable[SiteOutcome]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for site in sites:
         if site.recipe is None:
-            table.add_row(
+            _add(
+                table,
                 site.name,
                 f"kept: {site.reason}",
                 "",
@@ -168,7 +174,7 @@ def _sites(sites: Iterable[SiteOutcome]) -> Table:
         else:
             error = "" if site.error is None else words.percent(site.error)
             macs = words.number(site.macs_before), words.number(site.macs_after)
-            table.add_row(site.name, site.recipe, error, *macs)
+            _add(table, site.name, site.recipe, error, *macs)
     return table
 
 

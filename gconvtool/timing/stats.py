@@ -218,9 +218,9 @@ def _doubts(fit: _Fit, verdict: Verdict, margin: float) -> tuple[str, ...]:
     if verdict != "inconclusive":
         return ()
     if abs(fit.log_speedup) <= fit.half_width(0.95):
-        return ("too noisy to decide: a quieter machine or a longer time budget would help",)
+        return ("too noisy to decide: close other programs, or use fewer threads",)
     side = "faster" if fit.log_speedup > 0 else "slower"
     return (
         f"B looks {side}, but it is not certain that it is by more than {margin:.0%}: "
-        "a longer time budget narrows the interval",
+        "a quieter machine narrows the interval",
     )
