@@ -14,10 +14,10 @@ S blocks are the sample. Whichever session was created first is often slower, to
 with t Student's quantile for S - 2 degrees of freedom (S - 1, without δ, below 5 blocks).
 
 In 20,000 simulated comparisons each, with 5 or 8 blocks of 3, 20 or 100 rounds an order and
-sessions that differ by 0.3, 1 or 1.4 %, the 95 % interval held the truth in 94.8 to 95.5 %. The
-percentiles of a bootstrap over blocks and over the rounds in them held it in 77 % (3 blocks),
-86 % (5) and 90 % (8) of 1,500 each at 1.4 %, since so few blocks hardly know their own spread;
-widened for that, the bootstrap counts the noise of rounds twice, and was up to twice as wide.
+sessions that differ by 0.3, 1 or 1.4 %, the 95 % interval held the truth in 94.7 to 95.5 %. The
+percentiles of a bootstrap over blocks and over the rounds in them hold it in 78 % (3 blocks),
+87 % (5) and 91 % (8) at 1.4 %, since so few blocks hardly know their own spread
+(benchmarks/verdicts.py, docs/timing.md).
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ def judge(measurement: Measurement, *, margin: float = 0.02) -> Judgement:
         inconclusive   everything else: too wide, or across m
 
     No point estimate ever decides, and a false alarm costs more than an open question: hence
-    99 %. Simulated with the default margin, at most 0.7 % of comparisons of a model with itself
-    were called faster or slower, even where sessions differ by 30 % (up to 4 % would be, by the
-    95 % interval), and none of 20,000 in 8 blocks where they differ by 1.4 %. A true 5 % was
-    found in 100, 99.9 and 94 % where the sessions of 8 blocks differ by 0.3, 1 and 1.4 %, a true
-    3 % in 99.7, 28 and 13 %.
+    99 %. Simulated with the default margin and 4 blocks or more, at most 0.8 % of comparisons of
+    a model with itself were called faster or slower, even where sessions differ by 30 % (up to
+    4 % would be, by the 95 % interval), and none of 20,000 in 8 blocks where they differ by
+    1.4 %. In 8 blocks of 100 rounds an order whose sessions differ by 0.3, 1 and 1.4 %, a true
+    5 % was found in 100, 99.9 and 93 %, a true 3 % in 99, 28 and 13 %.
 
     The margin also stands for luck that all sessions of one process share: in 144 real
     comparisons of four models with themselves on two overloaded cores, 10 s each, the 95 %
