@@ -519,7 +519,10 @@ class TestStreams:
         words = [word.replace("net", "größe") for word in words]
         done = python("-m", "gconvtool", *words, PYTHONIOENCODING="ascii")
         assert (done.returncode, done.stderr) == (0, "")
-        assert f"{CLASSIFIER_MACS:,}" in done.stdout or str(CLASSIFIER_MACS) in done.stdout
+        if "--json" in words:
+            assert json.loads(done.stdout)["model"] == "größe.onnx"
+        else:
+            assert f"{CLASSIFIER_MACS:,}" in done.stdout
 
     def test_a_name_that_is_no_text_is_told(self, desk):
         done = python("-m", "gconvtool", "analyze", "b\udcffd.onnx")
@@ -583,6 +586,33 @@ def analyses(draw: st.DrawFn) -> Analysis:
     macs, params = sum(layer.macs or 0 for layer in layers), sum(layer.params for layer in layers)
     kinds = {"standard": KindTotal(len(layers), macs, params)}
     return Analysis("net.onnx", layers, (), Totals(macs, params), kinds, {"N": 1})
+
+
+class TestPages:
+    def test_samples_that_were_fitted_to_are_not_called_unseen(self, desk):
+        data = ["--data", "test.npz", "--test-data", "test.npz"]
+        answer = desk("convert", "net.onnx", "-o", "out.onnx", "--groups", 4, *data)
+        assert answer.code == 0
+        assert "not fitted to" not in " ".join(answer.out.split())
+
+    def test_samples_that_were_held_out_are(self, desk):
+        answer = desk("convert", "net.onnx", "-o", "out.onnx", "--groups", 4, "--data", "test.npz")
+        assert "6 samples of test.npz that were not fitted to" in " ".join(answer.out.split())
+
+    def test_one_is_not_many(self):
+        unknown = (Unknown("y", "Blah", "no rule"),)
+        analysis = Analysis("net.onnx", (), unknown, Totals(0, 0, exact=False), {})
+        sites = (SiteOutcome("a", "standard", "grouped(4)"),)
+        conversion = Conversion("net.onnx", None, Totals(10, 1), Totals(5, 1), sites, folded=1)
+        for page in (terminal.AnalysisPage(analysis), terminal.conversion_page(conversion)):
+            text = rendered(page, 100)
+            assert not re.search(r"\b1 (nodes|convolutions|(\w+ )?normali[sz]ations)\b", text)
+
+    def test_a_line_does_not_break_off_where_nothing_is_known(self):
+        nothing = Totals(0, 0, exact=False)
+        conversion = Conversion("net.onnx", "out.onnx", nothing, nothing, ())
+        for line in rendered(terminal.conversion_page(conversion), 100).splitlines():
+            assert not line.rstrip().endswith(",")
 
 
 class TestWidths:

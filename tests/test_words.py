@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 from helpers_cli import comparison
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gconvtool.report import words
@@ -59,11 +59,18 @@ def test_a_share_is_right_to_its_last_digit(part, rest):
 
 @given(before=st.integers(1, 10**12), after=st.integers(1, 10**12))
 def test_a_ratio_says_fewer_or_more_and_is_right_to_its_last_digit(before, after):
+    assume(before != after)
     text = words.ratio(Totals(before, 1), Totals(after, 1), "macs")
     factor = Fraction(max(before, after), min(before, after))
     assert abs(only_number(text) - factor) <= Fraction(5001, 10**6) + factor / 10**12
-    if before != after:
-        assert text.endswith("fewer" if after < before else "more")
+    assert text.endswith("fewer" if after < before else "more")
+
+
+@pytest.mark.parametrize("what", ["macs", "params"])
+def test_what_did_not_change_is_neither_fewer_nor_more(what):
+    text = words.ratio(Totals(800, 90), Totals(800, 90), what)
+    assert "fewer" not in text
+    assert "more" not in text
 
 
 def test_a_ratio_of_parameters_is_not_that_of_macs():

@@ -73,6 +73,9 @@ def bench(
     from gconvtool.report import document, terminal
 
     settings = config.read(Path.cwd())
+    options.finite("--time-budget", time_budget)
+    options.finite("--min-speedup", min_speedup)
+    options.finite("--max-accuracy-drop", max_accuracy_drop)
     recipe = options.recipe(groups, separable, rank)
     if recipe is not None and b is not None:
         raise InputError("two models and a recipe: leave out B, or the recipe")

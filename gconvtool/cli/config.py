@@ -50,7 +50,10 @@ def _parse(path: Path) -> Config:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    table = document.get("tool", {}).get("gconvtool", {})
+    tools = document.get("tool", {})
+    table = tools.get("gconvtool", {}) if isinstance(tools, dict) else tools
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: [tool.gconvtool] should be a table")
     return Config(**{key: _value(path, key, value) for key, value in table.items()})
 
 
@@ -62,6 +65,8 @@ def _value(path: Path, key: str, value: Any) -> Any:
         raise InputError(f"{path}: [tool.gconvtool] has no key {key}; {hint}")
     if type(value) is not TYPES[key]:  # a bool is no number of threads
         raise InputError(f"{path}: [tool.gconvtool] {key} should be a {TYPES[key].__name__}")
+    if isinstance(value, int) and value < 1:
+        raise InputError(f"{path}: [tool.gconvtool] threads should be 1 or more")
     target = path.parent / str(value)
     reader = key == "data" and ":" in str(value) and not target.exists()
     return value if key not in PATHS or reader else str(target)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gconvtool.errors import MissingError
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -16,13 +18,39 @@ PIPED_WIDTH = 100
 
 def show(page: RenderableType) -> None:
     """Print a result page on stdout."""
-    _console(sys.stdout).print(page)
+    with _stdout():
+        _console(sys.stdout).print(page)
 
 
 def write(text: str) -> None:
     """Print a document on stdout as it is."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    with _stdout():
+        sys.stdout.write(text + "\n")
+
+
+@contextmanager
+def _stdout() -> Iterator[None]:
+    """Write, and flush while an error can still be told.
+
+    A reader that went away, as in `| head`, is no error.
+
+    Raises:
+        MissingError: the disk behind stdout is full.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon_stdout()
+    except OSError as error:
+        _abandon_stdout()
+        raise MissingError(f"stdout: {error.strerror}") from error
+
+
+def _abandon_stdout() -> None:
+    """Let what is still to be flushed go nowhere."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def warn(warnings: Iterable[str]) -> None:
@@ -48,7 +76,7 @@ def _say(word: str, style: str, message: str) -> None:
 def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on stderr with what is being done and the time left; nothing where no one watches."""
     console = _console(sys.stderr)
-    if not console.is_terminal:
+    if sys.stderr is None or not sys.stderr.isatty():  # colours may be forced, a watcher not
         yield lambda what, done, total: None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -67,5 +95,6 @@ def _console(stream: object) -> Console:
     from rich.console import Console
 
     terminal = hasattr(stream, "isatty") and stream.isatty()
-    width = None if terminal or "COLUMNS" in os.environ else PIPED_WIDTH
+    told = os.environ.get("COLUMNS", "")
+    width = int(told) if told.isdecimal() and int(told) else None if terminal else PIPED_WIDTH
     return Console(file=stream, width=width, highlight=False)  # type: ignore[arg-type]  # a stream

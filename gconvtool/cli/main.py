@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def root(
     if version:
         typer.echo(f"gconvtool {__version__}")
     elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        typer.echo(context.get_help(), err=True)
         return InputError.exit_code
     return 0
 
@@ -52,33 +52,40 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; returns the exit code (0, 1, 2, 3, 4, 70, see README)."""
+    """Run the command line; returns the exit code (0, 1, 2, 3, 4, 70, 130, see README)."""
+    logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what it says, our errors say too
     try:
-        return app(list(arguments), prog_name="gconvtool", standalone_mode=False) or 0
+        code = app(list(arguments), prog_name="gconvtool", standalone_mode=False) or 0
     except GconvError as error:
-        return _answer(error, arguments)
+        if "--debug" in arguments:
+            traceback.print_exception(error)
+        return _answer(error, error.exit_code, arguments)
     except typer.TyperException as error:  # the command line itself was wrong
-        return _answer(InputError(error.format_message()), arguments)
+        return _answer(InputError(error.format_message()), InputError.exit_code, arguments)
     except (KeyboardInterrupt, typer.Abort):
-        console.fail("interrupted; nothing was written")
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader went away, for example `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception:
-        traceback.print_exc()
-        console.fail("this is a bug of gconvtool; please report it with the lines above")
-        return BUG
+        code = INTERRUPTED
+    except Exception as error:
+        return _bug(error, arguments)
+    if code == INTERRUPTED:  # Typer turns the interruption into this code
+        interrupted = GconvError("interrupted; nothing was written")
+        return _answer(interrupted, INTERRUPTED, arguments)
+    return int(code)
 
 
-def _answer(error: GconvError, arguments: Sequence[str]) -> int:
+def _bug(error: Exception, arguments: Sequence[str]) -> int:
+    traceback.print_exception(error)
+    report = "this is a bug of gconvtool; please report it with the lines above"
+    return _answer(GconvError(report), BUG, arguments)
+
+
+def _answer(error: GconvError, code: int, arguments: Sequence[str]) -> int:
     """One line on stderr, and a document on stdout where one was asked for."""
-    if "--debug" in arguments:
-        traceback.print_exception(error)
-    console.fail(" ".join(str(error).split()))
+    message = " ".join(str(error).split())
+    console.fail(message)
     if "--json" in arguments:
         from gconvtool.report import document
 
         command = next((word for word in arguments if not word.startswith("-")), "gconvtool")
-        console.write(document.dumps(document.failure(error, command)))
-    return error.exit_code
+        failure = document.failure(type(error).__name__, message, code, command)
+        console.write(document.dumps(failure))
+    return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,10 +42,11 @@ Rank = Annotated[
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="T", min=1, help="Threads for onnxruntime.")
+    int | None,
+    typer.Option("--threads", metavar="T", min=1, max=1024, help="Threads for onnxruntime."),
 ]
 Seed = Annotated[
-    int, typer.Option("--seed", metavar="S", help="Decides samples, searches and orders.")
+    int, typer.Option("--seed", metavar="S", min=0, help="Decides samples, searches and orders.")
 ]
 Scale = Annotated[
     float, typer.Option(metavar="FACTOR", help="Images: pixels (0…255) are multiplied by this.")
@@ -113,6 +115,7 @@ def images(scale: float, mean: str, std: str, layout: str | None) -> ImageOption
 
     if layout not in (None, "nchw", "nhwc"):
         raise InputError(f"--layout {layout}: nchw or nhwc")
+    finite("--scale", scale)
     deviations = _numbers("--std", std)
     if 0 in deviations:
         raise InputError(f"--std {std}: division by zero")
@@ -136,8 +139,17 @@ def _size(option: str, text: str) -> int:
     return size
 
 
+def finite(option: str, *values: float | None) -> None:
+    """Refuse what is no number to compare or to calculate with."""
+    for value in values:
+        if value is not None and not math.isfinite(value):
+            raise InputError(f"{option} {value}: not a finite number")
+
+
 def _numbers(option: str, text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{option} {text}: one number, or one a channel with commas") from None
+    finite(option, *numbers)
+    return numbers

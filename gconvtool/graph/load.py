@@ -84,6 +84,8 @@ def _set_aside(stored: list[tuple[ir.Value, ir.ExternalTensor]]) -> Iterator[Non
 
 def _decode(path: Path) -> onnx.ModelProto:
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path}: a device or a pipe, not an ONNX file")
         raw = path.read_bytes()
     except IsADirectoryError as error:
         raise InputError(f"{path}: a folder, not an ONNX file") from error

@@ -12,7 +12,6 @@ from dataclasses import asdict
 from typing import Any
 
 from gconvtool._version import __version__
-from gconvtool.errors import GconvError
 from gconvtool.results import (
     Analysis,
     Comparison,
@@ -100,12 +99,12 @@ def comparison(result: Comparison) -> Document:
     }
 
 
-def failure(error: GconvError, command: str) -> Document:
+def failure(kind: str, message: str, exit_code: int, command: str) -> Document:
     """The document of a command that could not answer."""
     return {
         **_head(command, None),
-        "error": {"kind": type(error).__name__, "message": str(error)},
-        "exit_code": error.exit_code,
+        "error": {"kind": kind, "message": message},
+        "exit_code": exit_code,
     }
 
 

@@ -46,7 +46,7 @@ def conversion_page(result: Conversion) -> RenderableType:
 
 def comparison_page(result: Comparison) -> RenderableType:
     """The page of `bench`: both models, the gates, and the verdict on the last line."""
-    table = _table("", "Median", "p95", "First run", "Loading", "MACs", "Params", left=1)
+    table = _table("", "Median", "p95", "MACs", "Params", left=1)
     for letter, timing, totals in zip("AB", (result.a, result.b), result.macs, strict=True):
         _add(table, *_timing(letter, timing, totals))
     judged = result.judgement
@@ -55,6 +55,8 @@ def comparison_page(result: Comparison) -> RenderableType:
         f"        on {result.drift[0].samples:,} samples of {result.drift_source}",
         f"Timing  {judged.clean_rounds} of {judged.rounds} rounds undisturbed, "
         f"{judged.clock} time, batch {result.batch}",
+        f"Start   loading {_both(result.a.create_ms, result.b.create_ms)}, "
+        f"first run {_both(result.a.first_run_ms, result.b.first_run_ms)}",
         *(f"Gate    {words.gate(gate)}" for gate in result.gates),
     ]
     names = Text(f"A  {result.a.path}\nB  {result.b.path}", overflow="fold")
@@ -206,14 +208,15 @@ def _timing(letter: str, timing: Timing, totals: Totals) -> Iterable[str]:
     yield letter
     yield _ms(timing.median_ms)
     yield _ms(timing.p95_ms)
-    yield _ms(timing.first_run_ms)
-    yield _ms(timing.create_ms)
     yield words.total(totals.macs, totals.exact)
     yield words.number(totals.params)
+
+
+def _both(a: float, b: float) -> str:
+    return f"{_ms(a)} and {_ms(b)}"
 
 
 def _ms(value: float | None) -> str:
     if value is None:
         return "–"
-    digits = 2 if value < 10 else 1 if value < 100 else 0
-    return f"{value:.{digits}f} ms"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:#.3g} ms"

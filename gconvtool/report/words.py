@@ -25,10 +25,12 @@ def share(part: int | None, whole: int) -> str:
 
 def ratio(before: Totals, after: Totals, what: str) -> str:
     """How many times less is left, in words."""
-    old, new = (before.macs, after.macs) if what == "macs" else (before.params, after.params)
-    if not new:
+    if what == "macs" and not (before.exact and after.exact):
         return ""
-    return f"{old / new:.2f}x fewer" if old >= new else f"{new / old:.2f}x more" if old else ""
+    old, new = (before.macs, after.macs) if what == "macs" else (before.params, after.params)
+    if old == new or not old or not new:
+        return "the same" if old == new else ""
+    return f"{old / new:.2f}x fewer" if old > new else f"{new / old:.2f}x more"
 
 
 def feature_map(shape: Shape) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,8 @@ def load(source: str, inputs: Sequence[Input], images: ImageOptions = ImageOptio
         raise InputError(f"{source}: arrays of different numbers of samples: {listed}")
     if 0 in counts.values():
         raise InputError(f"{source}: no samples in it")
-    return Data(source, feeds, _labels(source, arrays.get("labels")), arrays.get("target"))
+    extras = {name: arrays[name] for name in EXTRAS if name in arrays and name not in feeds}
+    return Data(source, feeds, _labels(source, extras.get("labels")), _target(source, extras))
 
 
 def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed: int) -> Data:
@@ -159,13 +160,18 @@ def _file(path: Path, inputs: Sequence[Input]) -> Arrays:
     if path.suffix not in (".npz", ".npy"):
         raise InputError(f"{path}: data is an .npz, an .npy, a folder of images or module:object")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {_only(path, inputs).name: loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {_only(path, inputs).name: loaded}
+            arrays = {name: loaded[name] for name in loaded.files}
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive fails in many ways
         raise InputError(f"{path}: not a readable {path.suffix} file of plain arrays") from error
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise InputError(f"{path}: not an .npz: it holds other things than arrays")
+    return arrays
 
 
 def _only(source: object, inputs: Sequence[Input]) -> Input:
@@ -217,6 +223,9 @@ def _image(path: Path, target: Input, options: ImageOptions) -> NDArray[np.float
         raise InputError(f"{path}: not a readable image") from error
     if height and width and plain.size != (width, height):
         plain = plain.resize((width, height), Image.Resampling.BILINEAR)
+    for what, numbers in (("mean", options.mean), ("std", options.std)):
+        if len(numbers) not in (1, channels):
+            raise InputError(f"{len(numbers)} numbers of {what} for {channels} channels")
     pixels = np.asarray(plain, np.float32).reshape(plain.height, plain.width, channels)
     scaled = (pixels * options.scale - np.asarray(options.mean)) / np.asarray(options.std)
     return np.asarray(np.moveaxis(scaled, -1, 0) if first else scaled, np.float32)
@@ -244,18 +253,39 @@ def _layout(target: Input, wanted: str | None) -> tuple[int | None, int | None, 
 def _reader(source: str) -> Arrays:
     """All that a CalibrationDataReader gives: dicts of arrays until None."""
     module, _, name = source.partition(":")
+    if not module or not name:
+        raise InputError(f"{source}: write module:object, an object with get_next()")
     sys.path.insert(0, os.getcwd())
     try:
-        found = getattr(importlib.import_module(module), name)
-        reader = found() if callable(found) else found
-        parts = list(iter(reader.get_next, None))
-    except Exception as error:  # the user's own code may fail in any way
-        raise InputError(f"{source}: {type(error).__name__}: {error}") from error
+        with redirect_stdout(sys.stderr):
+            found = getattr(importlib.import_module(module), name)
+            parts = _drained(source, found() if callable(found) else found)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's own code may fail in any way
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{source}: {reason}") from error
     finally:
         sys.path.pop(0)
     if not parts:
         raise InputError(f"{source}: get_next() gave nothing")
-    return _joined(source, [{k: np.asarray(v) for k, v in part.items()} for part in parts])
+    return _joined(source, parts)
+
+
+def _drained(source: str, reader: Any) -> list[Arrays]:
+    parts = []
+    while (part := reader.get_next()) is not None:
+        if not isinstance(part, Mapping):
+            raise InputError(f"{source}: get_next() gave no dict of arrays by input name")
+        parts.append({key: _plain(source, key, value) for key, value in part.items()})
+    return parts
+
+
+def _plain(source: str, name: str, value: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{source}: {name} is no array: {error}") from error
 
 
 def _check_names(source: str, arrays: Arrays, inputs: Sequence[Input]) -> None:
@@ -290,7 +320,12 @@ def _fitted(source: str, array: NDArray[Any], i: Input) -> NDArray[Any]:
         raise InputError(f"{source}: {i.name} holds {array.dtype}, the model's input is {i.dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(f"{source}: {i.name} holds NaN or infinite numbers")
-    return array.astype(dtype)
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype)
+    kept = np.isfinite(cast).all() if dtype.kind == "f" else np.array_equal(cast, array)
+    if not kept:
+        raise InputError(f"{source}: {i.name} holds numbers that do not fit into {i.dtype}")
+    return cast
 
 
 def _labels(source: str, labels: NDArray[Any] | None) -> NDArray[Any] | None:
@@ -299,4 +334,13 @@ def _labels(source: str, labels: NDArray[Any] | None) -> NDArray[Any] | None:
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         found = f"{labels.dtype} {describe_shape(labels.shape)}"
         raise InputError(f"{source}: labels are one class number a sample, not {found}")
+    if labels.min() < 0:
+        raise InputError(f"{source}: labels are class numbers from 0 on, {labels.min()} is none")
     return labels
+
+
+def _target(source: str, extras: Arrays) -> NDArray[Any] | None:
+    target = extras.get("target")
+    if target is not None and (target.dtype.kind not in "biuf" or not np.isfinite(target).all()):
+        raise InputError(f"{source}: target holds other things than finite numbers")
+    return target

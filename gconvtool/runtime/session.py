@@ -8,6 +8,7 @@ run on the CPU.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,8 @@ from gconvtool.errors import InputError, MissingError
 Tensors = Mapping[str, NDArray[Any]]
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-ERRORS_ONLY = 3
+FATAL_ONLY = 4
+PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
 class Session:
@@ -46,6 +48,8 @@ class Session:
             InputError: onnxruntime does not accept the model.
         """
         runtime = onnxruntime()
+        if provider not in PROVIDERS:
+            raise InputError(f"provider {provider!r}: known are {', '.join(PROVIDERS)}")
         if provider != "cpu":
             _require(runtime, provider)
         source = str(model) if isinstance(model, Path) else model
@@ -106,7 +110,7 @@ def onnxruntime() -> ModuleType:
         import onnxruntime as runtime  # noqa: PLC0415  an extra, and slow to import
     except ImportError as error:
         raise MissingError(
-            "onnxruntime is not installed, or does not load: "
+            f"onnxruntime is not installed, or does not load ({' '.join(str(error).split())}): "
             'pip install "gconvtool[cpu]" (or "gconvtool[cuda]" for NVIDIA GPUs)'
         ) from error
     return cast("ModuleType", runtime)
@@ -120,13 +124,14 @@ def version() -> str:
 def brief(error: BaseException) -> str:
     """onnxruntime's message in one line, without its own prefixes."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].removeprefix("[ONNXRuntimeError] : ") if lines else type(error).__name__
+    return PREFIX.sub("", lines[0]) if lines else type(error).__name__
 
 
 @contextmanager
 def stdout_kept() -> Iterator[None]:
     """Send what native code prints to stderr: stdout belongs to the result."""
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     try:
         saved = os.dup(1)
     except OSError:  # no stdout at all
@@ -142,11 +147,10 @@ def stdout_kept() -> Iterator[None]:
 
 def _options(runtime: ModuleType, threads: int | None) -> Any:
     options = runtime.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = FATAL_ONLY
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or 0
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     return options
 
