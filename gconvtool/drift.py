@@ -29,6 +29,7 @@ Run = Callable[[Mapping[str, NDArray[Any]]], Outputs]
 class Reference:
     """What the first output should be: class numbers, or values of its shape."""
 
+    source: str = "data"
     labels: NDArray[Any] | None = None
     target: NDArray[Any] | None = None
 
@@ -115,12 +116,19 @@ class _Sums:
         """Count against labels and target."""
         if to.labels is not None and _is_classes(a):
             labels = to.labels[rows]
+            if labels.max() >= a.shape[1]:
+                raise InputError(
+                    f"{to.source}: labels up to {labels.max()}, but output {self.output} has "
+                    f"{a.shape[1]} classes"
+                )
             self.right_a = (self.right_a or 0) + int((a.argmax(1) == labels).sum())
             self.right_b = (self.right_b or 0) + int((b.argmax(1) == labels).sum())
         if to.target is not None:
             target = np.asarray(to.target[rows], np.float64)
             if target.shape != a.shape:
-                raise InputError(f"target is {target.shape}, output {self.output} is {a.shape}")
+                raise InputError(
+                    f"{to.source}: target is {target.shape}, output {self.output} is {a.shape}"
+                )
             missed_a, missed_b = (float(np.square(out - target).sum()) for out in (a, b))
             old = self.psnr or (0.0, 0.0, 0, math.inf, -math.inf)
             self.psnr = (

@@ -132,6 +132,7 @@ class Conversion:
     sites: tuple[SiteOutcome, ...]
     drift: tuple[Drift, ...] = ()
     drift_source: str | None = None
+    drift_unseen: bool = False
     folded: int = 0
     samples: int = 0
     warnings: tuple[str, ...] = ()

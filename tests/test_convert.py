@@ -111,16 +111,16 @@ def test_a_glob_that_matches_nothing_is_an_error(folder):
 
 
 def test_every_kept_site_has_its_reason(folder):
-    result = converted(folder, Grouped(16))
+    result = converted(folder, Grouped(16), dry_run=True)
     reasons = {site.name: site.reason for site in result.sites if site.recipe is None}
     assert reasons["a"] == "16 groups do not divide 8 input channels"
     assert reasons["s"].startswith("1×1")
 
 
-def test_nothing_to_convert_says_so_and_still_folds(folder):
-    result = converted(folder, Grouped(7))
-    assert not result.converted
-    assert any("no convolution" in warning for warning in result.warnings)
+def test_nothing_to_convert_is_an_error_with_the_reasons(folder):
+    with pytest.raises(gconvtool.InputError, match="no convolution.*7 groups do not divide"):
+        converted(folder, Grouped(7))
+    assert not (folder / "out.onnx").exists()
 
 
 def test_provenance_is_in_the_models_metadata(folder):

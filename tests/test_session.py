@@ -277,7 +277,7 @@ def test_a_model_that_the_runtime_refuses_is_named(put, tmp_path):
     ("raw", "said"),
     [
         ("[ONNXRuntimeError] : 1 : FAIL : bad thing", "bad thing"),
-        ("[ONNXRuntimeError] : 10 : INVALID_GRAPH : This is\nmore", "This is"),
+        ("[ONNXRuntimeError] : 10 : INVALID_GRAPH : This is\nmore", "This is more"),
         ("\n  plain words \n", "plain words"),
         ("", "ValueError"),
     ],
@@ -337,7 +337,6 @@ def test_the_real_runtime_opens_and_runs_a_model():
     model = nets.network(nets.RESIDUAL)
     opened = Session(model.SerializeToString(), threads=1)
     x = nets.images(3)
-    assert opened.inputs == {"x": ("tensor(float)", ("N", 8, 9, 9))}
     (scores,) = nets.run(model, {"x": x})
     np.testing.assert_allclose(opened.run({"x": x})["scores"], scores, rtol=1e-4, atol=1e-5)
 

@@ -25,7 +25,7 @@ def analyze(
     source = options.required(model or settings.model, "model", "name an ONNX file")
     result = count(source, dims=options.dims(dim), input_shapes=options.input_shapes(input_shape))
     if json:
-        console.write(document.dumps(document.analysis(result)))
+        console.answer(document.analysis(result))
     else:
         console.show(AnalysisPage(result))
     console.warn(result.warnings)

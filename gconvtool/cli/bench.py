@@ -105,7 +105,7 @@ def bench(
             progress=progress,
         )
     if json:
-        console.write(document.dumps(document.comparison(result)))
+        console.answer(document.comparison(result))
     else:
         console.show(terminal.comparison_page(result))
     console.warn([*result.warnings, *result.judgement.warnings, *result.measurement.warnings])

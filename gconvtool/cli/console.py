@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gconvtool.errors import MissingError
 
@@ -18,14 +19,31 @@ PIPED_WIDTH = 100
 
 def show(page: RenderableType) -> None:
     """Print a result page on stdout."""
-    with _stdout():
-        _console(sys.stdout).print(page)
+    _write(_rendered(page))
 
 
-def write(text: str) -> None:
-    """Print a document on stdout as it is."""
+def answer(document: Mapping[str, Any]) -> None:
+    """Print a document on stdout; in ASCII where names in another alphabet cannot be printed."""
+    from gconvtool.report.document import dumps
+
+    text = dumps(document, ascii_only=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = dumps(document, ascii_only=True)
+    _write(text)
+
+
+def _write(text: str) -> None:
     with _stdout():
         sys.stdout.write(text + "\n")
+
+
+def _rendered(page: RenderableType) -> str:
+    """The page as text, so that only one place writes."""
+    text = io.StringIO()
+    _console(sys.stdout, text).print(page)
+    return text.getvalue().rstrip("\n")
 
 
 @contextmanager
@@ -91,10 +109,13 @@ def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
         yield report
 
 
-def _console(stream: object) -> Console:
+def _console(stream: TextIO | None, file: TextIO | None = None) -> Console:
+    """A console with a stream's colours and width, which prints there or into `file`."""
     from rich.console import Console
 
-    terminal = hasattr(stream, "isatty") and stream.isatty()
+    terminal = stream is not None and stream.isatty()
     told = os.environ.get("COLUMNS", "")
     width = int(told) if told.isdecimal() and int(told) else None if terminal else PIPED_WIDTH
-    return Console(file=stream, width=width, highlight=False)  # type: ignore[arg-type]  # a stream
+    return Console(
+        file=file or stream, force_terminal=terminal or None, width=width, highlight=False
+    )

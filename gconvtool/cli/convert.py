@@ -92,7 +92,7 @@ def convert(
             progress=progress,
         )
     if json:
-        console.write(document.dumps(document.conversion(result)))
+        console.answer(document.conversion(result))
     else:
         console.show(terminal.conversion_page(result))
     console.warn(result.warnings)

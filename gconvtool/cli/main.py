@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import traceback
@@ -54,6 +55,9 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code (0, 1, 2, 3, 4, 70, 130, see README)."""
     logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what it says, our errors say too
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a narrow encoding is no reason to fail
     try:
         code = app(list(arguments), prog_name="gconvtool", standalone_mode=False) or 0
     except GconvError as error:
@@ -87,5 +91,5 @@ def _answer(error: GconvError, code: int, arguments: Sequence[str]) -> int:
 
         command = next((word for word in arguments if not word.startswith("-")), "gconvtool")
         failure = document.failure(type(error).__name__, message, code, command)
-        console.write(document.dumps(failure))
+        console.answer(failure)
     return code

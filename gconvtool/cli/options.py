@@ -68,6 +68,7 @@ Layout = Annotated[
 ]
 
 DEFAULT_RANK = 2
+LARGEST_SIZE = 2**31 - 1
 
 
 def dims(words: Sequence[str] | None) -> dict[str, int]:
@@ -134,8 +135,8 @@ def _size(option: str, text: str) -> int:
         size = int(text)
     except ValueError:
         raise InputError(f"{option}: {text!r} is not a whole number") from None
-    if size < 1:
-        raise InputError(f"{option}: a size is 1 or more")
+    if not 1 <= size <= LARGEST_SIZE:
+        raise InputError(f"{option}: a size is 1 or more, and not more than {LARGEST_SIZE:,}")
     return size
 
 

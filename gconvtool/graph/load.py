@@ -27,7 +27,7 @@ def load(path: Path) -> ir.Model:
     stored = _external(model)
     for value, tensor in stored:
         if tensor.nbytes <= SMALL_BYTES and Path(tensor.path).is_file():
-            with readable(str(path)):
+            with readable(f"{path} ({tensor.path})"):
                 value.const_value = ir.tensor(tensor.numpy().copy(), name=value.name)
     try:
         with _set_aside(_external(model)):

@@ -193,6 +193,8 @@ def _drift(pair: tuple[_Contestant, ...] | list[_Contestant], samples: Data) -> 
 
 def _one_batch(samples: Data, network: Network, wanted: int) -> Mapping[str, NDArray[Any]]:
     size = network.batch(wanted)
+    if wanted not in (1, size.samples):
+        raise InputError(f"--batch {wanted}: {network.name} takes {size.samples} at a time")
     if len(samples) < size.samples:
         raise InputError(
             f"{samples.source}: {len(samples)} samples do not fill a batch of {size.samples}"

@@ -71,6 +71,7 @@ def convert(
     target = None if output is None or dry_run else Path(output)
     if target is not None:
         sources = {Path(network.name), *external_files(network.model)}
+        sources.update(Path(source) for source in (data, test_data) if source)
         save.check_target(target, sources, force)
     feed = Feed(data, images, dims or {}, input_shapes or {})
     selection = Selection(tuple(only), tuple(skip))
@@ -100,6 +101,7 @@ def _judged(request: Request, rewritten: Rewritten, test: Data | None) -> Conver
         rewritten.conversion,
         drift=measured,
         drift_source=data.source,
+        drift_unseen=test is None and request.feed.data is not None,
     )
 
 

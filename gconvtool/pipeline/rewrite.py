@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -66,6 +67,7 @@ def rewrite(request: Request) -> Rewritten:
     counting = fed_like(feed, split.fit) if split else feed
     before = count(network, counting)
     base, plan, notes = _prepared(request)
+    _require_steps(plan, network.name)
     work = base.clone()
     # Threads of the BLAS wait for each other by spinning: on a busy machine, many small products
     # then take several times longer than on one thread.
@@ -98,6 +100,8 @@ def _caveats(split: Split | None, outcomes: Sequence[SiteOutcome]) -> list[str]:
 
 def rehearse(request: Request) -> Conversion:
     """Plan and count only: what `rewrite` would do, and what it would cost."""
+    if request.feed.data is not None:
+        _split(request)  # to refuse now what would be refused then
     before = count(request.network, request.feed)
     base, plan, notes = _prepared(request)
     folded = count(Network(base, request.network.name), request.feed).totals
@@ -128,18 +132,24 @@ def _prepared(request: Request) -> tuple[ir.Model, Plan, list[str]]:
             f"{idle[0]} matches no convolution; analyze {request.network.name} lists their names"
         )
     plan = planning.choose(facts.sites.values(), facts.skipped, request.recipe, request.selection)
-    if not plan.steps:
-        notes.append("no convolution can be converted; the reasons are listed")
     return base, plan, notes
+
+
+def _require_steps(plan: Plan, name: str) -> None:
+    """A plan that changes nothing is refused, with the reasons, most common first."""
+    if plan.steps:
+        return
+    counts = Counter(skip.reason for skip in plan.kept.values()).most_common(3)
+    reasons = "; ".join(f"{reason} ({count}x)" for reason, count in counts)
+    raise InputError(f"{name}: no convolution can be converted: {reasons or 'it has none'}")
 
 
 def _split(request: Request) -> Split | None:
     if request.feed.data is None:
         return None
     data = request.feed.samples(request.network, 0, request.seed)
-    if request.samples < 2 or len(data) < 2:
-        raise InputError(f"{data.source}: fitting needs at least 2 samples, and better 256")
-    return inputs.split(data, request.samples, request.seed)
+    batch = request.network.batch(BATCH)
+    return inputs.split(data, request.samples, request.seed, batch)
 
 
 def _fitted(
@@ -150,26 +160,28 @@ def _fitted(
     batch = request.network.batch(BATCH)
     walk = None
     if split is not None:
-        walk = Walk(base, work, split.fit, split.held_out, batch, request.threads, request.seed)
+        streams = (base, work, split.fit, split.held_out)
+        walk = Walk(*streams, batch, request.threads, request.seed, request.network.name)
     for done, step in enumerate(plan.steps, 1):
         name = step.site.name
+        weight, bias = surgery.weight_and_bias(base, name)
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise InputError(f"{request.network.name}: the weights of {name} are not finite")
         if walk is None:
-            seen = held = Moments.of_weights(*surgery.weight_and_bias(base, name))
+            seen = held = Moments.of_weights(weight, bias)
         else:
             seen, held = walk.visit(step.site)
         factors = _fit(step, seen, rng)
         surgery.replace(work, name, factors)
-        kernel, bias = factors.kernel(), factors.bias
-        yield (
+        kernel = factors.kernel()
+        outcome = SiteOutcome(
             name,
-            SiteOutcome(
-                name,
-                kind(step.site),
-                str(step.recipe),
-                error=held.error(kernel, bias),
-                training_error=None if walk is None else seen.error(kernel, bias),
-            ),
+            kind(step.site),
+            str(step.recipe),
+            error=held.error(kernel, factors.bias),
+            training_error=None if walk is None else seen.error(kernel, factors.bias),
         )
+        yield name, outcome
         request.progress(name, done, len(plan.steps))
 
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from gconvtool import tally
 from gconvtool.drift import Reference, compare
+from gconvtool.errors import InputError
 from gconvtool.graph import load as loading
 from gconvtool.graph import save, shapes
 from gconvtool.graph.signature import signature
@@ -95,15 +96,20 @@ def count(network: Network, feed: Feed) -> Analysis:
 
 
 def fed_like(feed: Feed, data: Data) -> Feed:
-    """The feed with the input shapes of its data, a sample at a time."""
-    return Feed(
-        feed.data,
-        feed.images,
-        {},
-        {name: (1, *array.shape[1:]) for name, array in data.feeds.items()},
-    )
+    """The feed with the input shapes of its data, a sample at a time; what was given wins."""
+    seen = {name: (1, *array.shape[1:]) for name, array in data.feeds.items()}
+    return replace(feed, input_shapes={**seen, **feed.input_shapes})
 
 
 def drift(a: Session, b: Session, data: Data, batch: Batch) -> tuple[Drift, ...]:
-    """How far b is from a on these samples."""
-    return compare(a.run, b.run, data.batches(batch), Reference(data.labels, data.target))
+    """How far b is from a on these samples.
+
+    Raises:
+        InputError: they do not fill a batch that the model insists on.
+    """
+    if batch.fixed and len(data) < batch.samples:
+        raise InputError(
+            f"{data.source}: {len(data)} samples do not fill the model's batch of {batch.samples}"
+        )
+    reference = Reference(data.source, data.labels, data.target)
+    return compare(a.run, b.run, data.batches(batch), reference)

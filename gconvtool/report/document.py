@@ -7,7 +7,7 @@ does not apply is null.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -26,9 +26,9 @@ from gconvtool.results import (
 Document = dict[str, Any]
 
 
-def dumps(document: Document) -> str:
-    """Strict JSON text, with names in their own alphabet."""
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+def dumps(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
+    """Strict JSON text."""
+    return json.dumps(document, indent=2, ensure_ascii=ascii_only, allow_nan=False)
 
 
 def analysis(result: Analysis) -> Document:

@@ -40,7 +40,8 @@ def conversion_page(result: Conversion) -> RenderableType:
     title = f"{result.model} → {result.output}" if result.output else result.model
     parts: list[RenderableType] = [_title(title), _sites(result.sites), _summary(result)]
     if result.output is None:
-        parts.append(Text(f"{converted} convolutions would be converted; nothing was written."))
+        done = f"{words.plural(converted, 'convolution')} would be converted"
+        parts.append(Text(f"{done}; nothing was written."))
     return Group(*parts)
 
 
@@ -93,14 +94,14 @@ def _title(text: str) -> Text:
 def _layers(result: Analysis, width: int) -> Table:
     wide, bars = width >= WIDE, width >= VERY_WIDE
     table = _empty()
-    table.add_column("Layer", overflow="fold", min_width=12)
+    table.add_column("Layer", overflow="fold", min_width=6)
     if wide:
-        table.add_column("Op", no_wrap=True)
-    table.add_column("Kind", overflow="fold", min_width=9)
+        table.add_column("Op", overflow="fold", min_width=4)
+    table.add_column("Kind", overflow="fold", min_width=4)
     if wide:
         table.add_column("Input", no_wrap=True)
     table.add_column("Output", no_wrap=True)
-    table.add_column("Kernel", overflow="fold", min_width=6)
+    table.add_column("Kernel", overflow="fold", min_width=3)
     for name in ("Params", "MACs", "Share"):
         table.add_column(name, justify="right", no_wrap=True)
     if bars:
@@ -151,7 +152,8 @@ def _totals(result: Analysis) -> Text:
 
 def _unknown(result: Analysis) -> Iterable[Text]:
     if result.unknown:
-        yield Text(f"\n{len(result.unknown)} nodes could not be counted:", style="bold yellow")
+        nodes = words.plural(len(result.unknown), "node")
+        yield Text(f"\n{nodes} could not be counted:", style="bold yellow")
         for unknown in result.unknown:
             yield Text(f"  {unknown.node} ({unknown.op}): {unknown.reason}", overflow="fold")
 
@@ -189,13 +191,16 @@ def _summary(result: Conversion) -> Text:
     ):
         exact = before.exact or what == "params"
         numbers = f"{words.total(old, exact)} → {words.total(new, exact)}"
-        text.append(f"{label:<11} {numbers}, ").append(
-            f"{words.ratio(before, after, what)}\n", style="bold"
+        fewer = words.ratio(before, after, what)
+        text.append(f"{label:<11} {numbers}").append(
+            f", {fewer}\n" if fewer else "\n", style="bold"
         )
     if result.folded:
-        text.append(f"{'Exact':<11} {result.folded} batch normalisations folded in\n")
+        folded = words.plural(result.folded, "batch normalisation")
+        text.append(f"{'Exact':<11} {folded} folded in\n")
+    unseen = " that were not fitted to" if result.drift_unseen else ""
     for part in result.drift:
-        where = f"{part.samples:,} samples of {result.drift_source} that were not fitted to"
+        where = f"{words.plural(part.samples, 'sample')} of {result.drift_source}{unseen}"
         text.append(f"{'Drift':<11} {words.drift(part)}\n{'':<11} on {where}\n")
         lost = words.quality(part)
         if lost:

@@ -13,6 +13,11 @@ def number(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
 
 
+def plural(count: int, what: str) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def total(value: int, exact: bool) -> str:
     """A sum, marked as a lower bound where a part of it is unknown."""
     return number(value) if exact else f"≥ {number(value)}"
@@ -28,8 +33,10 @@ def ratio(before: Totals, after: Totals, what: str) -> str:
     if what == "macs" and not (before.exact and after.exact):
         return ""
     old, new = (before.macs, after.macs) if what == "macs" else (before.params, after.params)
-    if old == new or not old or not new:
-        return "the same" if old == new else ""
+    if not old or not new:
+        return ""
+    if old == new:
+        return "the same"
     return f"{old / new:.2f}x fewer" if old > new else f"{new / old:.2f}x more"
 
 

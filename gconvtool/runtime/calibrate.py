@@ -40,9 +40,11 @@ class Stream:
     batches: list[Arrays]
     position: int = 0
 
-    def advance(self, segment: Segment, end: int, threads: int | None) -> list[Arrays]:
+    def advance(self, segment: Segment, end: int, threads: int | None, name: str) -> list[Arrays]:
         """Run a segment on every batch and keep what crosses its end; returns all its outputs."""
-        session = Session(segment.model, threads=threads) if segment.model else None
+        session = None
+        if segment.model is not None:
+            session = Session(segment.model, threads=threads, name=name)
         made: list[Arrays] = []
         for index, batch in enumerate(self.batches):
             new = session.run({n: batch[n] for n in segment.inputs}) if session else {}
@@ -69,6 +71,7 @@ class Walk:
     batch: Batch
     threads: int | None = None
     seed: int = 0
+    name: str = ""
     _cutter: Cutter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +102,7 @@ class Walk:
         self, stream: Stream, model: ir.Model, end: int, extra: Sequence[str] = ()
     ) -> list[Arrays]:
         segment = self._cutter.segment(model, stream.position, end, extra)
-        return stream.advance(segment, end, self.threads)
+        return stream.advance(segment, end, self.threads, self.name)
 
 
 def _moments(

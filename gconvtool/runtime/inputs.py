@@ -83,11 +83,21 @@ class Split:
     unused: Data
 
 
-def split(data: Data, samples: int, seed: int) -> Split:
-    """Draw `samples`, hold a fifth of them out; the rest is unused."""
+def split(data: Data, samples: int, seed: int, size: Batch = Batch(1)) -> Split:
+    """Draw `samples`, hold a fifth of them out, in whole batches; the rest is unused.
+
+    Raises:
+        InputError: too few to fit to some and to judge by others.
+    """
+    least = size.samples if size.fixed else 1
+    if min(samples, len(data)) < 2 * least:
+        raise InputError(
+            f"{data.source}: fitting and judging need {2 * least} samples at least, "
+            f"{least} each, and better 256"
+        )
     order = np.random.default_rng(seed).permutation(len(data))
     drawn, rest = order[:samples], order[samples:]
-    held = max(1, len(drawn) // 5)
+    held = max(1, len(drawn) // 5 // least) * least
     return Split(*(data.take(np.sort(rows)) for rows in (drawn[held:], drawn[:held], rest)))
 
 
@@ -103,6 +113,8 @@ def load(source: str, inputs: Sequence[Input], images: ImageOptions = ImageOptio
     Raises:
         InputError: it is not there, is not what it should be, or does not fit the model.
     """
+    if not inputs:
+        raise InputError(f"{source}: the model has no inputs to feed")
     arrays = _read(source, inputs, images)
     _check_names(source, arrays, inputs)
     feeds = {i.name: _fitted(source, arrays[i.name], i) for i in inputs}
@@ -122,6 +134,8 @@ def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed:
     Raises:
         InputError: an input has an open dimension that `dims` does not fix.
     """
+    if not inputs:
+        raise InputError("the model has no inputs: it gives the same output always")
     rng = np.random.default_rng(seed)
     feeds: Arrays = {}
     for i in inputs:

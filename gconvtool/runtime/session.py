@@ -30,7 +30,7 @@ PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
 class Session:
-    """A loaded model: names and types of its inputs and outputs, and `run`."""
+    """A loaded model, and the ways to run it."""
 
     def __init__(
         self, model: bytes | Path, provider: str = "cpu", threads: int | None = None, name: str = ""
@@ -53,18 +53,19 @@ class Session:
         if provider != "cpu":
             _require(runtime, provider)
         source = str(model) if isinstance(model, Path) else model
+        self._name = name or (source if isinstance(source, str) else "the model")
         with stdout_kept():
             try:
                 self._session = runtime.InferenceSession(
                     source, _options(runtime, threads), providers=_chain(provider)
                 )
             except Exception as error:  # onnxruntime has a family of its own, without a base
-                what = name or (str(model) if isinstance(model, Path) else "the model")
-                raise InputError(f"{what}: onnxruntime cannot run it: {brief(error)}") from error
+                raise InputError(
+                    f"{self._name}: onnxruntime cannot run it: {brief(error)}"
+                ) from error
         loaded = self._session.get_providers()
         if PROVIDERS[provider] not in loaded:
             raise MissingError(_unloadable(runtime, provider))
-        self.inputs = {i.name: (i.type, tuple(i.shape)) for i in self._session.get_inputs()}
         self.outputs = tuple(o.name for o in self._session.get_outputs())
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
@@ -72,7 +73,7 @@ class Session:
         try:
             return dict(zip(self.outputs, self._session.run(None, dict(feeds)), strict=True))
         except Exception as error:
-            raise InputError(f"onnxruntime failed while running: {brief(error)}") from error
+            raise InputError(f"{self._name}: onnxruntime failed: {brief(error)}") from error
 
     def runner(self, feeds: Tensors) -> Callable[[], object]:
         """A function that runs the model once on these inputs and returns when it is done.
@@ -123,8 +124,7 @@ def version() -> str:
 
 def brief(error: BaseException) -> str:
     """onnxruntime's message in one line, without its own prefixes."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return PREFIX.sub("", lines[0]) if lines else type(error).__name__
+    return PREFIX.sub("", " ".join(str(error).split())) or type(error).__name__
 
 
 @contextmanager
