@@ -61,10 +61,10 @@ class Totals:
 
 @dataclass(frozen=True)
 class KindTotal:
-    """One kind's share of a network."""
+    """One kind's share of a network; `macs` is None where a layer of it could not be counted."""
 
     count: int
-    macs: int
+    macs: int | None
     params: int
 
 

@@ -76,6 +76,8 @@ def _kinds(layers: Iterable[Layer]) -> dict[str, KindTotal]:
     for layer in layers:
         old = kinds.get(layer.kind, KindTotal(0, 0, 0))
         kinds[layer.kind] = KindTotal(
-            old.count + 1, old.macs + (layer.macs or 0), old.params + layer.params
+            old.count + 1,
+            None if old.macs is None or layer.macs is None else old.macs + layer.macs,
+            old.params + layer.params,
         )
     return kinds

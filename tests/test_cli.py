@@ -12,9 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import nets
+import onnx
 import pytest
 import typer
 from helpers_cli import (
+    CLASSIFIER,
     CLASSIFIER_MACS,
     CLASSIFIER_PARAMS,
     Answer,
@@ -182,6 +185,8 @@ WRONG_WORDS = {
     "convert net.onnx -o out.onnx --groups 4 --layout x": "--layout",
     "convert net.onnx -o out.onnx --groups 4 --only zzz*": "zzz*",
     "convert net.onnx -o out.onnx --groups 4 --skip zzz*": "zzz*",
+    "convert net.onnx -o out.onnx --groups 4 --dim M=1": "--dim",
+    "convert net.onnx -o out.onnx --groups 4 --data gone.npz": "gone.npz",
     "bench": "pyproject.toml",
     "bench net.onnx": "--groups",
     "bench net.onnx net.onnx --groups 4": "two models",
@@ -195,6 +200,8 @@ WRONG_WORDS = {
     "bench net.onnx net.onnx --min-speedup inf": "--min-speedup",
     "bench net.onnx net.onnx --min-speedup nan": "--min-speedup",
     "bench net.onnx net.onnx --max-accuracy-drop 1": "labels",
+    "bench net.onnx net.onnx --dim M=1": "--dim",
+    "bench net.onnx net.onnx --data fit.npz --batch 41": "41",
 }
 """Calls that are wrong, and what the message names."""
 
@@ -253,9 +260,7 @@ class TestExitCodes:
             "exit_code": code,
         }
 
-    @pytest.mark.parametrize(
-        "error", [ValueError("oh"), KeyError("oh"), RuntimeError("oh"), MemoryError()]
-    )
+    @pytest.mark.parametrize("error", [ValueError("oh"), KeyError("oh"), RuntimeError("oh")])
     def test_a_bug_traces_and_is_called_one(self, desk, answering, error):
         answering(error)
         answer = desk("bench", "a", "b")
@@ -263,6 +268,10 @@ class TestExitCodes:
         assert answer.out == ""
         assert "Traceback" in answer.err
         assert "bug" in answer.lines[-1]
+
+    def test_too_little_memory_is_a_lack_of_the_environment(self, desk, answering):
+        answering(MemoryError())
+        assert "memory" in refused(desk("bench", "a", "b"), 4)
 
     def test_a_bug_leaves_a_document_too(self, desk, answering):
         answering(ValueError("oh"))
@@ -459,6 +468,16 @@ class TestBench:
         assert found.gates == ()
 
 
+def into_a_full_disk(line: str) -> Answer:
+    """What a call does whose stdout goes to a disk without space."""
+    call = [sys.executable, "-m", "gconvtool", *line.split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            call, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    return Answer(done.returncode, "", done.stderr)
+
+
 class TestStreams:
     def test_a_page_is_on_stdout_and_warnings_are_on_stderr(self, desk):
         answer = desk("convert", "net.onnx", "-o", "out.onnx", "--groups", 4)
@@ -494,9 +513,11 @@ class TestStreams:
         assert answer.code == 0
         assert not MOVES.search(answer.err + answer.out)
 
-    @pytest.mark.parametrize("words", [[], ["--json"]])
-    def test_a_reader_that_goes_away_is_no_error(self, desk, words):
-        call = [sys.executable, "-m", "gconvtool", "analyze", "net.onnx", *words]
+    @pytest.mark.parametrize(
+        "line", ["--help", "analyze --help", "analyze net.onnx", "analyze net.onnx --json"]
+    )
+    def test_a_reader_that_goes_away_is_no_error(self, desk, line):
+        call = [sys.executable, "-m", "gconvtool", *line.split()]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(call, env=environment(), **pipes) as process:
             process.stdout.close()
@@ -504,14 +525,30 @@ class TestStreams:
             assert process.wait() == 0
 
     @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="a device of Linux")
+    @pytest.mark.parametrize("line", ["--version", "analyze net.onnx", "analyze net.onnx --json"])
+    def test_a_full_disk_behind_stdout_is_told_in_one_line(self, desk, line):
+        assert "No space left" in refused(into_a_full_disk(line), 4)
+
+    @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="a device of Linux")
+    def test_a_full_disk_does_not_hide_what_was_wrong(self, desk):
+        answer = into_a_full_disk("analyze gone.onnx --json")
+        assert answer.code in {2, 4}
+        assert "error: gone.onnx: no such file" in answer.lines
+        assert "Traceback" not in answer.err
+
     @pytest.mark.parametrize("words", [[], ["--json"]])
-    def test_a_full_disk_behind_stdout_is_told_in_one_line(self, desk, words):
-        call = [sys.executable, "-m", "gconvtool", "analyze", "net.onnx", *words]
-        with Path("/dev/full").open("w") as full:
-            done = subprocess.run(
-                call, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
-            )
-        assert "No space left" in refused(Answer(done.returncode, "", done.stderr), 4)
+    def test_a_process_without_stdout_works_in_silence(self, desk, monkeypatch, words):
+        monkeypatch.setattr(sys, "stdout", None)
+        assert desk("analyze", "net.onnx", *words) == Answer(0, "", "")
+        assert desk("convert", "net.onnx", "-o", "out.onnx", "--groups", 4, *words).code == 0
+        assert (desk.folder / "out.onnx").exists()
+        assert desk("analyze", "gone.onnx", *words).code == 2
+
+    def test_a_process_without_stderr_keeps_stdout_for_the_result(self, desk, monkeypatch):
+        monkeypatch.setattr(sys, "stderr", None)
+        assert desk("analyze", "gone.onnx") == Answer(2, "", "")
+        answer = desk("convert", "net.onnx", "-o", "out.onnx", "--groups", 4, "--json")
+        assert answer.document["warnings"]
 
     @pytest.mark.parametrize("words", [["analyze", "net.onnx"], ["analyze", "net.onnx", "--json"]])
     def test_a_narrow_encoding_is_no_bug(self, desk, words):
@@ -598,6 +635,29 @@ class TestPages:
     def test_samples_that_were_held_out_are(self, desk):
         answer = desk("convert", "net.onnx", "-o", "out.onnx", "--groups", 4, "--data", "test.npz")
         assert "6 samples of test.npz that were not fitted to" in " ".join(answer.out.split())
+
+    def test_unknown_costs_are_never_a_zero_or_a_whole(self):
+        shape = (1, 16, "H", "W")
+        layers = (
+            Layer("a", "Conv", "standard", None, 2304, shape, shape),
+            Layer("b", "Gemm", "linear", 640, 640, (1, 64), (1, 10)),
+        )
+        kinds = {"standard": KindTotal(1, None, 2304), "linear": KindTotal(1, 640, 640)}
+        unknown = (Unknown("a", "Conv", "its output has open dimensions"),)
+        result = Analysis("net.onnx", layers, unknown, Totals(640, 2944, exact=False), kinds)
+        page = rendered(terminal.AnalysisPage(result), 100)
+        (standard,) = re.findall(r"^ standard +1 +2,304 +(.*?) *$", page, re.MULTILINE)
+        assert standard[0] in "?≥"
+        assert "100.0 %" not in page
+
+    def test_open_dimensions_keep_their_names_or_have_none(self, desk):
+        network = CLASSIFIER.replace("3, 8, 8] image", "3, H, W] image")
+        onnx.save(nets.network(network), desk.folder / "open.onnx")
+        answer = desk("analyze", "open.onnx")
+        assert answer.code == 0
+        assert "3×H×W" in answer.out
+        assert "unk__" not in answer.out
+        assert "unk__" not in desk("analyze", "open.onnx", "--json").out
 
     def test_one_is_not_many(self):
         unknown = (Unknown("y", "Blah", "no rule"),)

@@ -118,7 +118,7 @@ def test_every_kept_site_has_its_reason(folder):
 
 
 def test_nothing_to_convert_is_an_error_with_the_reasons(folder):
-    with pytest.raises(gconvtool.InputError, match="no convolution.*7 groups do not divide"):
+    with pytest.raises(gconvtool.InputError, match=r"no convolution.*7 groups do not divide"):
         converted(folder, Grouped(7))
     assert not (folder / "out.onnx").exists()
 

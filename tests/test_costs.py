@@ -212,7 +212,6 @@ def test_an_open_number_of_filters_does_not_matter() -> None:
     assert costs.macs(fact("Conv", (1, 2, 8, 8), ("N", 2, 3, 3), out=(1, 4, 6, 6))) == 2592
 
 
-# Fails today: shape inference gives 2 − 5 + 1 = −2, and the product of two such sizes is counted.
 @pytest.mark.parametrize("kernel", [3, 4, 5, 7])
 def test_a_kernel_that_does_not_fit_into_its_map_is_unknown(kernel: int) -> None:
     result = analyze(
@@ -226,7 +225,6 @@ def test_a_kernel_that_does_not_fit_into_its_map_is_unknown(kernel: int) -> None
     assert result.totals.macs == 0
 
 
-# Fails today: the number is as confident as any, though no runtime accepts the convolution.
 @pytest.mark.parametrize(
     ("channels", "weight", "attributes"),
     [
@@ -289,7 +287,6 @@ def test_learned_weights_are_told_from_statistics_scales_and_indices(
     assert [parameter.name for parameter in costs.learned(node)] == list(learned)
 
 
-# Fails today: OneHot's pair of values, usually 0 and 1, counts as two parameters.
 def test_the_off_and_on_values_of_onehot_are_not_learned() -> None:
     node = fact("OneHot", parameters=(None, P("depth", (), False), P("values", (2,), True)))
     assert not list(costs.learned(node))

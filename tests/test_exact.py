@@ -259,14 +259,12 @@ def test_a_normalisation_that_only_a_branch_reads_is_folded_for_the_branch() -> 
     np.testing.assert_allclose(ort(network, **feeds)[0], before, rtol=1e-5, atol=1e-5)
 
 
-# Fails today: the old weights and the statistics stay in the file, which grows.
 def test_nothing_unread_is_left_behind() -> None:
     result = folded(model(text(), **constants(6, 4, 3, 3)))
     assert all(value.uses() for value in result.graph.initializers.values())
     assert len(result.graph.initializers) == 2
 
 
-# Fails today (ValueError): both folds call their weights c.folded_weight.
 def test_a_second_normalisation_is_folded_too() -> None:
     again = "m = BatchNormalization (n, beta, gamma, mean, variance) y = Neg (m)"
     network = model(text().replace("y = Neg (n)", again), **constants(6, 4, 3, 3))
@@ -276,7 +274,6 @@ def test_a_second_normalisation_is_folded_too() -> None:
     np.testing.assert_allclose(ort(network, x=inputs())[0], before, rtol=1e-5, atol=1e-5)
 
 
-# Fails today (ValueError): the name of a new weight may be taken already.
 def test_a_name_that_is_taken_is_not_taken_again() -> None:
     graph = text().replace("y = Neg (n)", "r = Neg (n) y = Mul (r, taken)")
     network = model(graph, **constants(6, 4, 3, 3))
@@ -287,8 +284,6 @@ def test_a_name_that_is_taken_is_not_taken_again() -> None:
     np.testing.assert_allclose(ort(network, x=inputs())[0], before, rtol=1e-5, atol=1e-5)
 
 
-# Fails today: before opset 9 statistics may be one a position (spatial = 0); before opset 7 a
-# normalisation trains unless it says is_test; up to opset 13 it trains where it has more outputs.
 @pytest.mark.parametrize(
     ("opset", "node", "statistics"),
     [
@@ -311,7 +306,6 @@ def test_old_normalisations_that_do_something_else_are_left_alone(
     assert fold_batch_norms(network) == 0
 
 
-# Fails today: the weight becomes infinite, and so does the output for the smallest inputs.
 def test_a_fold_that_overflows_is_not_done() -> None:
     numbers = constants(6, 2, 3, 3, dtype=np.float16)
     numbers.update(
@@ -362,8 +356,6 @@ def test_a_weight_that_a_caller_may_override_is_folded_only_once_it_is_private()
     np.testing.assert_allclose(ort(network, x=inputs())[0], before, rtol=1e-5, atol=1e-5)
 
 
-# Fails today: without initializers among the inputs the IR version stays at 3, where the new
-# weights would have to be inputs, and the written file is invalid.
 def test_new_weights_are_valid_in_a_model_of_ir_version_3() -> None:
     values = "value = float[1] {2.0}"
     network = model(

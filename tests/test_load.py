@@ -76,7 +76,6 @@ def test_links_that_lead_nowhere_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "dangling")
 
 
-# Fails today (OSError): is_dir itself raises for a name that the file system cannot hold.
 def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / ("x" * 300))
 
@@ -193,8 +192,6 @@ def test_an_invalid_model_is_refused(tmp_path: Path, damage: str) -> None:
     assert "not a" in refused(put(tmp_path, model.SerializeToString()))
 
 
-# Fails today: the checker is shown no tensor above 1 kB; analyze counts 99 filters, and convert
-# ends in a traceback when it reads them.
 @pytest.mark.parametrize("filters", [3, 99])
 def test_a_weight_that_does_not_fill_its_shape_is_refused(tmp_path: Path, filters: int) -> None:
     model = onnx.ModelProto()
@@ -218,7 +215,6 @@ def outside(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return path
 
 
-# Fails today for small weights: the checker looks for their file in the current folder.
 def test_weights_beside_the_model_are_found_from_any_folder(outside: Path) -> None:
     model = load(outside)
     weights = array(model.graph.initializers["w"])
@@ -228,7 +224,6 @@ def test_weights_beside_the_model_are_found_from_any_folder(outside: Path) -> No
     np.testing.assert_array_equal(numpy_helper.to_array(inside.graph.initializer[0])[:4], W)
 
 
-# Fails today for small weights, for the same reason.
 def test_a_model_is_counted_without_the_weights_beside_it(outside: Path) -> None:
     (outside.parent / "weights.bin").unlink()
     result = analyze(outside)
@@ -251,7 +246,6 @@ def _steal(weights: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-# Fails today: a traceback (FileNotFoundError, ValueError) when the weights are read at last.
 @pytest.mark.parametrize("harm", [Path.unlink, _truncate, _steal])
 def test_weights_that_cannot_be_read_are_refused_when_they_are_needed(
     outside: Path, harm: Callable[[Path], None]

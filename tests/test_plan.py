@@ -109,8 +109,6 @@ def test_no_globs_are_never_idle() -> None:
     assert Selection().idle([]) == ()
 
 
-# Fails today: to fnmatch, [0] is a choice of one character. A name that analyze prints should
-# select its own site.
 @pytest.mark.parametrize("name", ["layers[0]/conv", "a*b", "what?", "[x]"])
 def test_a_name_as_analyze_prints_it_selects_its_own_site(name: str) -> None:
     sites: list[ConvSite] = [site(name=name, channels=16, filters=16), *SITES]

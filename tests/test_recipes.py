@@ -142,9 +142,6 @@ def test_recipes_have_the_names_that_reports_show() -> None:
     assert [str(recipe) for recipe in (Grouped(4), Separable(2))] == ["grouped(4)", "separable(2)"]
 
 
-# Fails today: Grouped(-2) and Separable(0) become candidates of no or negative cost, Grouped(0)
-# divides by zero. The command line asks for 2 groups and 1 branch at least, the Python API
-# nothing.
 @pytest.mark.parametrize("make", [Grouped, Separable])
 @pytest.mark.parametrize("size", [0, -2])
 def test_a_recipe_without_groups_or_branches_cannot_be_made(make: type, size: int) -> None:

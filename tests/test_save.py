@@ -175,7 +175,6 @@ def test_a_check_that_fails_leaves_everything_as_it_was(
     assert content_of(tmp_path) == old
 
 
-# Fails today ("not written: None"): an OSError that was made from a text has no strerror.
 def test_an_error_without_a_number_keeps_its_words(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="the device went away"):
         write(NEW, tmp_path / "out.onnx", _raising(OSError("the device went away")))
@@ -192,7 +191,6 @@ def test_a_folder_that_takes_no_files_is_named(
     assert content_of(tmp_path) == {}
 
 
-# Fails today ("File name too long"): the temporary name adds 13 characters to the target's.
 def test_the_longest_legal_name_can_be_written(tmp_path: Path) -> None:
     name = "x" * 250 + ".onnx"
     write(NEW, tmp_path / name, fine)
@@ -266,13 +264,11 @@ def test_a_path_that_can_hold_no_file_is_refused(
         check_target(tmp_path / name, [source], force)
 
 
-# Fails today (OSError): is_dir raises.
 def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, source: Path) -> None:
     with pytest.raises(InputError):
         check_target(tmp_path / ("x" * 300), [source], force=False)
 
 
-# Fails today: a link that leads nowhere does not "exist", and is replaced by a file.
 def test_a_dangling_link_needs_force(tmp_path: Path, source: Path) -> None:
     (tmp_path / "out.onnx").symlink_to(tmp_path / "nowhere.onnx")
     with pytest.raises(InputError, match="--force"):
@@ -321,8 +317,6 @@ def test_a_rewrite_that_broke_the_model_is_not_written() -> None:
     assert "Konv" in str(caught.value)
 
 
-# Fails today: the checker is shown the initializers as inputs, so that it cannot see that a model
-# of IR version 3 lacks them among its inputs; the written file is invalid.
 def test_what_only_the_whole_file_shows_is_checked_too() -> None:
     network = model(GRAPH, opset=9, ir_version=3, w=W)
     try:

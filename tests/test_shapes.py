@@ -137,9 +137,6 @@ def test_numbers_that_shapes_are_computed_from_are_followed() -> None:
     assert fixed(graph, {"N": 2, "H": 5}, **one)[1]["y"] == (2, 36)
 
 
-# Fails today: with an open input (many people open the batch of an exported file by hand) the
-# shapes inside are believed although they were inferred for another size, and MACs are wrong
-# under "exact".
 @pytest.mark.parametrize(
     ("dims", "expected"), [({"N": 8}, (8, 4, 6, 6)), ({"N": 1, "H": 12}, (1, 4, 10, 6))]
 )
@@ -152,13 +149,11 @@ def test_a_given_size_overrides_what_the_file_says_inside(
     assert shapes["h"] == shapes["y"] == expected
 
 
-# Fails today: the last one wins, and the two inputs of one Add have different sizes.
 def test_two_sizes_for_one_name_are_refused() -> None:
     with pytest.raises(InputError, match="N"):
         fixed(TWO, shapes={"a": (2, 3), "b": (4, 3)})
 
 
-# Fails today: only the command line refuses them.
 @pytest.mark.parametrize(
     "given", [{"dims": {"H": 0}}, {"dims": {"N": -1}}, {"shapes": {"x": (1, 3, -8, 8)}}]
 )

@@ -83,8 +83,6 @@ def test_a_weight_is_followed_to_where_it_is_stored(
     assert (found.name, np.prod(found.shape), found.floating) == (name, W.size, floating)
 
 
-# Fails today: QuantizeLinear is no carrier, so a network as quantisation-aware training exports
-# it (float weight → QuantizeLinear → DequantizeLinear → Conv) has no parameters at all.
 def test_a_weight_is_followed_through_quantisation() -> None:
     found = behind(
         "q = QuantizeLinear (a, scale, zero) w = DequantizeLinear (q, scale, zero)", a=W, **SCALE
@@ -190,7 +188,6 @@ def test_fused_and_quantised_convolutions_are_sites_but_refused(op: str) -> None
     assert op in facts.skipped["y"].reason
 
 
-# Fails today: whatever comes last among the inputs, a zero point or a sum, is taken for a bias.
 @pytest.mark.parametrize("op", QUANTISED)
 def test_zero_points_and_sums_are_no_bias(op: str) -> None:
     assert not quantised(op).sites["y"].bias
@@ -339,7 +336,6 @@ def test_a_convolution_inside_a_branch_makes_the_node_unknown() -> None:
     assert not result.totals.exact
 
 
-# Fails today (IndexError): a function is a convolution to _refusals because of its name.
 @pytest.mark.parametrize("op", ["Conv", "QLinearConv", "Normal"])
 def test_a_function_of_the_models_own_is_no_convolution_whatever_its_name(op: str) -> None:
     result = analyze(
@@ -352,7 +348,6 @@ def test_a_function_of_the_models_own_is_no_convolution_whatever_its_name(op: st
     assert [(unknown.node, unknown.op) for unknown in result.unknown] == [("y", op)]
 
 
-# Fails today (IndexError): a node is named after its first output. ONNX's checker lets this pass.
 def test_a_node_without_outputs_is_unknown() -> None:
     network = proto("g (float[1] x) => (float[1] y) { y = Relu (x) }", domains=["my"])
     network.graph.node.append(helper.make_node("Print", ["y"], [], "printer", domain="my"))
@@ -360,7 +355,6 @@ def test_a_node_without_outputs_is_unknown() -> None:
     assert [(unknown.node, unknown.op) for unknown in result.unknown] == [("printer", "Print")]
 
 
-# Fails today (ValueError from zip, in _pads): ONNX's checker lets these pass, onnxruntime not.
 @pytest.mark.parametrize(
     ("shape", "attributes"),
     [

@@ -37,7 +37,7 @@ def test_a_number_keeps_all_its_digits_in_groups_of_three(count):
 
 def test_an_unknown_number_is_no_number():
     assert words.number(None) == "?"
-    assert words.share(None, 100) == "?"
+    assert words.share(None, Totals(100, 1)) == "?"
 
 
 @given(COUNTS)
@@ -48,7 +48,7 @@ def test_a_sum_with_an_unknown_part_is_a_lower_bound(count):
 
 @given(part=COUNTS, rest=COUNTS)
 def test_a_share_is_right_to_its_last_digit(part, rest):
-    text = words.share(part, part + rest)
+    text = words.share(part, Totals(part + rest, 1))
     if part + rest == 0:
         assert text == ""
     else:

@@ -19,6 +19,8 @@ PIPED_WIDTH = 100
 
 def show(page: RenderableType) -> None:
     """Print a result page on stdout."""
+    if sys.stdout is None:
+        return
     _write(_rendered(page))
 
 
@@ -26,6 +28,8 @@ def answer(document: Mapping[str, Any]) -> None:
     """Print a document on stdout; in ASCII where names in another alphabet cannot be printed."""
     from gconvtool.report.document import dumps
 
+    if sys.stdout is None:
+        return
     text = dumps(document, ascii_only=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -86,6 +90,8 @@ def _say(word: str, style: str, message: str) -> None:
     """One line, however narrow the terminal is, with no meaning given to brackets or colons."""
     from rich.text import Text
 
+    if sys.stderr is None:
+        return
     line = Text.assemble((f"{word}:", style), " ", message)
     _console(sys.stderr).print(line, soft_wrap=True)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -16,9 +19,11 @@ from gconvtool.cli import console
 from gconvtool.cli.analyze import analyze
 from gconvtool.cli.bench import bench
 from gconvtool.cli.convert import convert
-from gconvtool.errors import GconvError, InputError
+from gconvtool.errors import GconvError, InputError, MissingError
 
 INTERRUPTED, BUG = 130, 70
+DEBUG, COMPLETION = "--debug", "_GCONVTOOL_COMPLETE"
+COMMANDS = ("analyze", "convert", "bench")
 
 app = typer.Typer(
     name="gconvtool",
@@ -54,42 +59,49 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code (0, 1, 2, 3, 4, 70, 130, see README)."""
-    logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what it says, our errors say too
+    words = [word for word in arguments if word != DEBUG]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a narrow encoding is no reason to fail
+    logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what it says, our errors say too
     try:
-        code = app(list(arguments), prog_name="gconvtool", standalone_mode=False) or 0
-    except GconvError as error:
-        if "--debug" in arguments:
-            traceback.print_exception(error)
-        return _answer(error, error.exit_code, arguments)
-    except typer.TyperException as error:  # the command line itself was wrong
-        return _answer(InputError(error.format_message()), InputError.exit_code, arguments)
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except Exception as error:
-        return _bug(error, arguments)
-    if code == INTERRUPTED:  # Typer turns the interruption into this code
-        interrupted = GconvError("interrupted; nothing was written")
-        return _answer(interrupted, INTERRUPTED, arguments)
-    return int(code)
+        code = app(words, prog_name="gconvtool", standalone_mode=False) or 0
+        if code != INTERRUPTED:
+            return int(code)
+        return _answer(GconvError("interrupted; nothing was written"), INTERRUPTED, words)
+    except KeyboardInterrupt:
+        return _answer(GconvError("interrupted; nothing was written"), INTERRUPTED, words)
+    except Exception as caught:
+        error = caught
+    except SystemExit as leaving:  # Typer's too: for completion, and where a reader went away
+        return 0 if COMPLETION not in os.environ else int(leaving.code or 0)
+    if DEBUG in arguments:
+        traceback.print_exception(error)
+    return _answer(*_told(error), words)
 
 
-def _bug(error: Exception, arguments: Sequence[str]) -> int:
+def _told(error: Exception) -> tuple[GconvError, int]:
+    """An error as the user should read it, and its exit code."""
+    if isinstance(error, GconvError):
+        return error, error.exit_code
+    if isinstance(error, typer.TyperException):  # the command line itself was wrong
+        return InputError(error.format_message()), InputError.exit_code
+    if isinstance(error, MemoryError):
+        return MissingError("not enough memory; use a smaller batch, size or model"), 4
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return MissingError(f"stdout: {error.strerror}"), 4
     traceback.print_exception(error)
-    report = "this is a bug of gconvtool; please report it with the lines above"
-    return _answer(GconvError(report), BUG, arguments)
+    return GconvError("this is a bug of gconvtool; please report it with the lines above"), BUG
 
 
-def _answer(error: GconvError, code: int, arguments: Sequence[str]) -> int:
+def _answer(error: GconvError, code: int, words: Sequence[str]) -> int:
     """One line on stderr, and a document on stdout where one was asked for."""
     message = " ".join(str(error).split())
     console.fail(message)
-    if "--json" in arguments:
+    if "--json" in words:
         from gconvtool.report import document
 
-        command = next((word for word in arguments if not word.startswith("-")), "gconvtool")
-        failure = document.failure(type(error).__name__, message, code, command)
-        console.answer(failure)
+        command = next((word for word in words if word in COMMANDS), "error")
+        with suppress(MissingError):  # stdout is full, and stderr has the message
+            console.answer(document.failure(type(error).__name__, message, code, command))
     return code

@@ -73,12 +73,13 @@ LARGEST_SIZE = 2**31 - 1
 
 def dims(words: Sequence[str] | None) -> dict[str, int]:
     """`N=1` and `H=224,W=224` to sizes by name."""
-    sizes = {}
+    sizes: dict[str, int] = {}
     for part in (part for word in words or () for part in word.split(",")):
         name, equals, size = part.partition("=")
         if not equals or not name:
             raise InputError(f"--dim {part}: write NAME=SIZE, for example N=1")
-        sizes[name.strip()] = _size(f"--dim {part}", size)
+        if sizes.setdefault(name.strip(), _size(f"--dim {part}", size)) != int(size):
+            raise InputError(f"--dim {part}: {name} is {sizes[name.strip()]} already")
     return sizes
 
 
@@ -125,7 +126,7 @@ def images(scale: float, mean: str, std: str, layout: str | None) -> ImageOption
 
 def required(value: str | None, what: str, hint: str) -> str:
     """A value that the command line or the configuration must give."""
-    if value is None:
+    if not value:
         raise InputError(f"no {what}: {hint}, or set it in [tool.gconvtool] of pyproject.toml")
     return value
 
@@ -138,6 +139,13 @@ def _size(option: str, text: str) -> int:
     if not 1 <= size <= LARGEST_SIZE:
         raise InputError(f"{option}: a size is 1 or more, and not more than {LARGEST_SIZE:,}")
     return size
+
+
+def chosen(option: str, value: str | None, default: str | None) -> str | None:
+    """The command line's word, or the file's; an empty one is a variable that was not set."""
+    if value == "":
+        raise InputError(f"{option}: empty; name a file, or leave the option out")
+    return default if value is None else value
 
 
 def finite(option: str, *values: float | None) -> None:

@@ -29,7 +29,8 @@ CARRIERS = frozenset(
 def survey(model: ir.Model) -> Survey:
     """Facts in topological order. Bodies of control flow are left to the node that holds them."""
     graph = model.graph
-    nodes = tuple(_fact(node) for node in graph)
+    named = {str(dim) for value in graph.inputs for dim in shape_of(value) or ()}
+    nodes = tuple(_fact(node, named) for node in graph)
     sites = {site.name: site for node in graph if (site := conv_site(node))}
     return Survey(nodes, sites, _refusals(model))
 
@@ -127,16 +128,23 @@ def _filled(value: ir.Value, node: ir.Node) -> Parameter | None:
     return Parameter(value.name or "", shape, floating)
 
 
-def _fact(node: ir.Node) -> NodeFact:
+def _fact(node: ir.Node, named: set[str]) -> NodeFact:
     return NodeFact(
         name=(node.outputs[0].name if node.outputs else None) or node.name or "",
         op=node.op_type,
         domain=node.domain,
-        inputs=tuple(shape_of(value) for value in node.inputs),
-        outputs=tuple(shape_of(value) for value in node.outputs),
+        inputs=tuple(_known(shape_of(value), named) for value in node.inputs),
+        outputs=tuple(_known(shape_of(value), named) for value in node.outputs),
         attributes=dict(_attributes(node)),
         parameters=() if node.op_type in CARRIERS else tuple(stored(v) for v in node.inputs),
     )
+
+
+def _known(shape: Shape, named: set[str]) -> Shape:
+    """The shape without the names that shape inference makes up for what it does not know."""
+    if shape is None:
+        return None
+    return tuple(None if str(d).startswith("unk__") and d not in named else d for d in shape)
 
 
 def _attributes(node: ir.Node) -> Iterator[tuple[str, Attribute]]:

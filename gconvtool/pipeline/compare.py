@@ -126,6 +126,7 @@ def bench(
     disturbances = machine.preflight()  # before we are the load ourselves
     feed = Feed(data, images, dims or {})
     first = _contestant(Network.open(a), provider, threads)
+    count(first.network, feed)  # a dimension that is not there should be told at once
     samples = feed.samples(first.network, max(batch, RANDOM), seed)
     if gates.max_accuracy_drop is not None and samples.labels is None:
         raise InputError("an accuracy gate needs labels: give --data an .npz with a labels array")
@@ -145,6 +146,8 @@ def bench(
         raise InputError("nothing to compare with: name a second model or a recipe")
     pair = (first, second)
     measured_drift = _drift(pair, samples)
+    counting = fed_like(feed, samples)
+    totals = [count(contestant.network, counting).totals for contestant in pair]
     placement = {key: c.session().placement() for key, c in zip("ab", pair, strict=True)}
     measured = protocol.measure(
         lambda: first.session().runner(feeds),
@@ -155,7 +158,6 @@ def bench(
         progress=lambda share: progress("timing", round(1000 * share), 1000),
     )
     judgement = stats.judge(measured)
-    counting = fed_like(feed, samples)
     return Comparison(
         a=stats.timing(first.network.name, measured, "a"),
         b=stats.timing(second.network.name, measured, "b"),
@@ -167,10 +169,7 @@ def bench(
         batch=len(next(iter(feeds.values()))),
         placement=placement,
         machine=machine.machine(version()),
-        macs=(
-            count(first.network, counting).totals,
-            count(second.network, counting).totals,
-        ),
+        macs=(totals[0], totals[1]),
         gates=tuple(_answers(gates, judgement.speedup, measured_drift[0])),
         measurement=measured,
         warnings=(*disturbances, *notes),

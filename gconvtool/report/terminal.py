@@ -109,11 +109,11 @@ def _layers(result: Analysis, width: int) -> Table:
     largest = max((layer.macs or 0 for layer in result.layers), default=0)
     for layer in result.layers:
         if layer.macs != 0:
-            _add(table, *_layer(layer, result.totals.macs, largest, wide, bars))
+            _add(table, *_layer(layer, result.totals, largest, wide, bars))
     return table
 
 
-def _layer(layer: Layer, whole: int, largest: int, wide: bool, bars: bool) -> Iterable[str]:
+def _layer(layer: Layer, whole: Totals, largest: int, wide: bool, bars: bool) -> Iterable[str]:
     yield layer.name
     if wide:
         yield layer.op
@@ -131,10 +131,12 @@ def _layer(layer: Layer, whole: int, largest: int, wide: bool, bars: bool) -> It
 
 def _kinds(result: Analysis) -> Table:
     table = _table("Kind", "Layers", "Params", "MACs", "Share", left=1)
-    for name, kind in sorted(result.kinds.items(), key=lambda item: (-item[1].macs, item[0])):
-        macs = "?" if name == "unknown" else words.number(kind.macs)
-        part = "?" if name == "unknown" else words.share(kind.macs, result.totals.macs)
-        _add(table, name, words.number(kind.count), words.number(kind.params), macs, part)
+    for name, kind in sorted(
+        result.kinds.items(), key=lambda item: (-(item[1].macs or 0), item[0])
+    ):
+        numbers = (kind.count, kind.params, kind.macs)
+        share = words.share(kind.macs, result.totals)
+        _add(table, name, *(words.number(number) for number in numbers), share)
     return table
 
 

@@ -23,9 +23,13 @@ def total(value: int, exact: bool) -> str:
     return number(value) if exact else f"≥ {number(value)}"
 
 
-def share(part: int | None, whole: int) -> str:
-    """Percent of a whole."""
-    return "?" if part is None else f"{100 * part / whole:.1f} %" if whole else ""
+def share(part: int | None, whole: Totals) -> str:
+    """Percent of all MACs; nothing where those are a lower bound only."""
+    if part is None:
+        return "?"
+    if not whole.exact or not whole.macs:
+        return ""
+    return percent(part / whole.macs)
 
 
 def ratio(before: Totals, after: Totals, what: str) -> str:
