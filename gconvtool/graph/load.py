@@ -42,7 +42,8 @@ def one_line(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     text = " ".join(str(error).split("==> Context")[0].split())
-    return text.rstrip(".: ") or type(error).__name__
+    printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable.rstrip(".: ") or type(error).__name__
 
 
 @contextmanager

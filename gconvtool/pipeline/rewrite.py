@@ -100,11 +100,11 @@ def _caveats(split: Split | None, outcomes: Sequence[SiteOutcome]) -> list[str]:
 
 def rehearse(request: Request) -> Conversion:
     """Plan and count only: what `rewrite` would do, and what it would cost."""
-    if request.feed.data is not None:
-        _split(request)  # to refuse now what would be refused then
-    before = count(request.network, request.feed)
+    split = _split(request)
+    counting = fed_like(request.feed, split.fit) if split else request.feed
+    before = count(request.network, counting)
     base, plan, notes = _prepared(request)
-    folded = count(Network(base, request.network.name), request.feed).totals
+    folded = count(Network(base, request.network.name), counting).totals
     macs = {layer.name: layer.macs for layer in before.layers}
     saved = sum(_saved(step, macs.get(step.site.name)) or 0 for step in plan.steps)
     weights = sum(_added(step) for step in plan.steps)

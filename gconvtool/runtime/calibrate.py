@@ -29,6 +29,9 @@ from gconvtool.runtime.session import Session
 Pair = tuple[NDArray[np.floating], NDArray[np.floating]]
 """A batch of a convolution's inputs x̂, and of the outputs y that it should have."""
 
+WORKERS = 2
+"""Batches whose moments are taken at once: each holds its patches and a D × D product."""
+
 ROWS_PER_UNKNOWN = 24
 """Patches taken for each of a filter's unknowns; more changes little (docs/fit.md)."""
 
@@ -120,5 +123,5 @@ def _moments(
     def part(pair: Pair, at: NDArray[np.intp]) -> Moments:
         return Moments.of(window.patches(pair[0], at), outputs(pair[1], at))
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(min(threads or WORKERS, WORKERS)) as pool:
         return reduce(operator.add, pool.map(part, listed, chosen))
