@@ -52,8 +52,7 @@ class NodeFact:
     """One node as the cost rules see it.
 
     `name` is the name of the first output: unique in a graph, where node names may be empty.
-    `parameters[i]` is the constant behind input i, or None. `scope` names the nodes that this
-    one lies inside of, outermost first (If branches, loop bodies).
+    `parameters[i]` is the constant behind input i, or None.
     """
 
     name: str
@@ -63,8 +62,6 @@ class NodeFact:
     outputs: tuple[Shape, ...]
     attributes: Mapping[str, Attribute]
     parameters: tuple[Parameter | None, ...] = ()
-    input_names: tuple[str, ...] = ()
-    scope: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

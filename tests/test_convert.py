@@ -132,6 +132,12 @@ def test_provenance_is_in_the_models_metadata(folder):
     assert told["sites"] == dict.fromkeys("abd", "separable(2)")
 
 
+def test_provenance_counts_the_samples_that_there_were(folder):
+    result = converted(folder, Separable(1))
+    entry = {p.key: p.value for p in onnx.load(folder / "out.onnx").metadata_props}["gconvtool"]
+    assert json.loads(entry)["samples"] == result.samples == 40
+
+
 def test_the_interface_stays(folder):
     converted(folder, Separable(1))
     old, new = (onnx.load(folder / name) for name in ("net.onnx", "out.onnx"))

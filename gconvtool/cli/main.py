@@ -66,9 +66,9 @@ def run(arguments: Sequence[str]) -> int:
     logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what it says, our errors say too
     try:
         code = app(words, prog_name="gconvtool", standalone_mode=False) or 0
-        if code != INTERRUPTED:
-            return int(code)
-        return _answer(GconvError("interrupted; nothing was written"), INTERRUPTED, words)
+        if code == INTERRUPTED:  # Typer turns the interruption into this
+            raise KeyboardInterrupt
+        return int(code)
     except KeyboardInterrupt:
         return _answer(GconvError("interrupted; nothing was written"), INTERRUPTED, words)
     except Exception as caught:

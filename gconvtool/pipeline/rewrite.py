@@ -73,14 +73,14 @@ def rewrite(request: Request) -> Rewritten:
     # then take several times longer than on one thread.
     with threadpool_limits(1, "blas"):
         outcomes = dict(_fitted(request, plan, base, work, split))
-    _stamp(work, request, tuple(outcomes.values()))
+    used = len(split.fit) + len(split.held_out) if split else 0
+    _stamp(work, request, used, tuple(outcomes.values()))
     content = save.serialise(work, network.name)
     after = count(Network(work, network.name), counting)
     notes += _caveats(split, tuple(outcomes.values()))
     conversion = _conversion(request, before, after.totals, plan, base, outcomes, notes)
     if split is None:
         return Rewritten(work, content, conversion, None)
-    used = len(split.fit) + len(split.held_out)
     unseen = split.unused if len(split.unused) > len(split.held_out) else split.held_out
     return Rewritten(work, content, replace(conversion, samples=used), unseen)
 
@@ -247,13 +247,15 @@ def _added(step: Candidate) -> int:
     return step.weights_after - step.weights_before + bias
 
 
-def _stamp(model: ir.Model, request: Request, outcomes: Sequence[SiteOutcome]) -> None:
+def _stamp(
+    model: ir.Model, request: Request, samples: int, outcomes: Sequence[SiteOutcome]
+) -> None:
     """Say in the model where it comes from."""
     model.metadata_props["gconvtool"] = json.dumps(
         {
             "version": __version__,
             "recipe": str(request.recipe),
-            "samples": request.samples if request.feed.data else 0,
+            "samples": samples,
             "seed": request.seed,
             "sites": {outcome.name: outcome.recipe for outcome in outcomes},
         }
