@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import TypeAlias
 
 Dim: TypeAlias = int | str | None
@@ -40,19 +41,59 @@ class Input:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A constant tensor that enters a node, traced to where it is stored."""
+    """A constant tensor that enters a node, traced to where it is stored.
+
+    `bits` is the size of one number there.
+    """
 
     name: str
     shape: tuple[int, ...]
     floating: bool
+    bits: int = 32
+
+    @property
+    def numbers(self) -> int:
+        """How many it holds."""
+        return prod(self.shape)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes on the disk, packed."""
+        return -(-self.numbers * self.bits // 8)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value of a graph: `bits` is the size of one element, None where its type is not known."""
+
+    name: str
+    shape: Shape = None
+    bits: int | None = None
+
+
+@dataclass(frozen=True)
+class Body:
+    """A graph inside a node: a branch of If, or what Loop and Scan repeat.
+
+    `trips` is how often a run of the node runs it; None where that depends on data, and then
+    `reason` says on what. `results` are the names of the values that it hands back.
+    """
+
+    label: str
+    nodes: tuple[NodeFact, ...]
+    trips: int | None = 1
+    reason: str | None = None
+    results: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class NodeFact:
     """One node as the cost rules see it.
 
-    `name` is the name of the first output: unique in a graph, where node names may be empty.
-    `parameters[i]` is the constant behind input i, or None.
+    `name` is the name of the first output: unique in a graph, where node names may be empty. Inside
+    a body it follows the names of what holds it: `y/then_branch/z`. `parameters[i]` is the
+    constant behind input i, or None. `reads` and `writes` are the values of inputs and outputs, ""
+    where an optional one is absent; `input_bits` and `output_bits` the sizes of their elements.
     """
 
     name: str
@@ -62,6 +103,11 @@ class NodeFact:
     outputs: tuple[Shape, ...]
     attributes: Mapping[str, Attribute]
     parameters: tuple[Parameter | None, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    input_bits: tuple[int | None, ...] = ()
+    output_bits: tuple[int | None, ...] = ()
+    bodies: tuple[Body, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,8 +139,17 @@ class ConvSite:
 
 @dataclass(frozen=True)
 class Survey:
-    """A graph in topological order: its nodes, its convolutions, and the dims that were assumed."""
+    """A graph in topological order: its nodes, its convolutions, and what is stored with it.
+
+    `sites` and `skipped` go by the names of nodes, those in bodies included. `heads` are fully
+    connected layers over a whole feature map, as the convolutions that they are. `inputs` must be
+    fed, `outputs` are the names of the results. `stored` are all initializers, used or not.
+    """
 
     nodes: tuple[NodeFact, ...]
     sites: Mapping[str, ConvSite]
     skipped: Mapping[str, Skip] = field(default_factory=dict)
+    heads: Mapping[str, ConvSite] = field(default_factory=dict)
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[str, ...] = ()
+    stored: tuple[Parameter, ...] = ()

@@ -1,0 +1,79 @@
+"""What `convert` and `verify` answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gconvtool.results.costs import Totals
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far one output of model B is from model A's on the same inputs.
+
+    With a and b all values of the output over all samples: relative_error = ||b - a|| / ||a||,
+    snr_db = -20·log10(relative_error), cosine = <a, b> / (||a||·||b||). top1_agreement is the
+    share of samples whose largest class is the same, accuracies need labels, PSNRs a target.
+    """
+
+    output: str
+    samples: int
+    relative_error: float | None
+    snr_db: float | None
+    cosine: float | None
+    top1_agreement: float | None = None
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+    psnr_before: float | None = None
+    psnr_after: float | None = None
+
+
+@dataclass(frozen=True)
+class SiteOutcome:
+    """What became of one convolution.
+
+    `recipe` is None where it stayed as it was, and `reason` says why. `error` is the share of the
+    output's variance that the new weights miss on held-out data, `training_error` on the data
+    that they were fitted to; without data, `error` is the share of the weights' energy lost.
+    """
+
+    name: str
+    kind: str
+    recipe: str | None
+    reason: str | None = None
+    error: float | None = None
+    training_error: float | None = None
+    macs_before: int | None = None
+    macs_after: int | None = None
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted network: where it lies, what it costs, how far it drifted."""
+
+    model: str
+    output: str | None
+    before: Totals
+    after: Totals
+    sites: tuple[SiteOutcome, ...]
+    drift: tuple[Drift, ...] = ()
+    drift_source: str | None = None
+    drift_unseen: bool = False
+    folded: int = 0
+    samples: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def converted(self) -> tuple[SiteOutcome, ...]:
+        """The sites that were rewritten."""
+        return tuple(site for site in self.sites if site.recipe is not None)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Two models' outputs compared on the same inputs."""
+
+    a: str
+    b: str
+    drift: tuple[Drift, ...]
+    source: str
