@@ -6,7 +6,7 @@ dimensions, or None where not even the rank is known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
@@ -110,6 +110,14 @@ class NodeFact:
     bodies: tuple[Body, ...] = ()
 
 
+def nested(nodes: Iterable[NodeFact]) -> Iterator[NodeFact]:
+    """Nodes in order, each followed by those in its bodies."""
+    for node in nodes:
+        yield node
+        for body in node.bodies:
+            yield from nested(body.nodes)
+
+
 @dataclass(frozen=True)
 class ConvSite:
     """One convolution: C = `channels`, N = `filters`, G = `groups`, K… = `kernel`.
@@ -153,3 +161,4 @@ class Survey:
     inputs: tuple[Tensor, ...] = ()
     outputs: tuple[str, ...] = ()
     stored: tuple[Parameter, ...] = ()
+    unused: frozenset[str] = frozenset()

@@ -5,21 +5,32 @@ position. Here
 
     grouped(G)              N·C/G·ΠK                 (Krizhevsky et al., 2012)
     separable(r, dw-pw)     r·(C·ΠK + C·N)           (Guo et al., Network Decoupling, 2018)
+    gdc(r)                  r·(C·ΠK + C·N)           (Chen et al., MobileFaceNets, 2018)
+
+The last is for what reads a whole feature map at once: a convolution without padding whose kernel
+is the map, or a fully connected layer over the flattened map, which is the same thing. The others
+leave fully connected layers alone.
 
 A recipe that is not allowed at a site, or would not be cheaper there, is a `Skip` with its reason.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from math import prod
+from math import gcd, isqrt, prod
 from typing import TypeAlias
 
 from gconvtool.errors import InputError
-from gconvtool.facts import ConvSite, Skip
+from gconvtool.facts import ConvSite, Skip, describe_shape
 
+DEFAULT_RANK = 2
+"""Branches of a separable convolution where nothing else is said."""
 STEM_CHANNELS = 4
 """Up to this many input channels a convolution is a stem: too little to share out."""
+HEADS = frozenset({"Gemm", "MatMul"})
+"""Operators of fully connected layers."""
+FULLY_CONNECTED = "a fully connected layer: gdc is for those"
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,8 @@ class Grouped:
 
     def objection(self, site: ConvSite) -> str | None:
         """Why the recipe is not allowed at a dense convolution, if so."""
+        if site.op in HEADS:
+            return FULLY_CONNECTED
         undivided = [
             f"{count} {what}"
             for count, what in ((site.channels, "input channels"), (site.filters, "filters"))
@@ -68,13 +81,41 @@ class Separable:
 
     def objection(self, site: ConvSite) -> str | None:
         """Why the recipe is not allowed at a dense convolution, if so."""
-        taps = prod(site.kernel)
-        if self.rank > taps:
-            return f"rank {self.rank} is more than the {taps} taps of its kernel"
-        return None
+        return FULLY_CONNECTED if site.op in HEADS else _too_many(self.rank, site)
 
 
-Recipe: TypeAlias = Grouped | Separable
+@dataclass(frozen=True)
+class Gdc:
+    """The sum of r branches, each a global depthwise and then a pointwise convolution."""
+
+    rank: int = 1
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise InputError(f"rank {self.rank}: a global convolution has 1 branch or more")
+
+    def __str__(self) -> str:
+        return f"gdc({self.rank})"
+
+    def weights(self, site: ConvSite) -> int:
+        """Weights without bias."""
+        return Separable(self.rank).weights(site)
+
+    def objection(self, site: ConvSite) -> str | None:
+        """Why the recipe is not allowed at a dense convolution, if so."""
+        if site.input_shape is None or not all(
+            isinstance(dim, int) for dim in site.input_shape[2:]
+        ):
+            return "the size of its feature map is not known"
+        if site.input_shape[2:] != site.kernel:
+            kernel, sizes = describe_shape(site.kernel), describe_shape(site.input_shape[2:])
+            return f"its kernel {kernel} is not the whole feature map {sizes}"
+        if any(site.pads or ()):
+            return "it pads its feature map"
+        return _too_many(self.rank, site)
+
+
+Recipe: TypeAlias = Grouped | Separable | Gdc
 
 
 @dataclass(frozen=True)
@@ -89,13 +130,56 @@ class Candidate:
 
 def propose(site: ConvSite, recipe: Recipe) -> Candidate | Skip:
     """The recipe at this site, or why not."""
-    reason = _unfit(site) or recipe.objection(site)
+    reason = objection(site, recipe)
     if reason:
         return Skip(reason)
-    before, after = site.channels * site.filters * prod(site.kernel), recipe.weights(site)
+    before, after = weights(site), recipe.weights(site)
     if after >= before:
         return Skip(f"{recipe} would cost {after / before:.2f}x of what it costs now")
     return Candidate(site, recipe, before, after)
+
+
+def objection(site: ConvSite, recipe: Recipe) -> str | None:
+    """Why the recipe is not allowed at this site, whatever it would cost there."""
+    return _unfit(site) or recipe.objection(site)
+
+
+def weights(site: ConvSite) -> int:
+    """Weights of the site as it is, without bias."""
+    return site.channels // site.groups * site.filters * prod(site.kernel)
+
+
+def legal_groups(site: ConvSite) -> tuple[int, ...]:
+    """The group counts above 1 that divide channels and filters, ascending."""
+    most = gcd(site.channels, site.filters)
+    low = [divisor for divisor in range(1, isqrt(most) + 1) if most % divisor == 0]
+    return tuple(sorted({*low, *(most // divisor for divisor in low)} - {1}))
+
+
+def parse(text: str) -> Recipe:
+    """A recipe from `groups=4`, `separable`, `separable:rank=3`, `gdc` or `gdc:rank=2`.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    match = re.fullmatch(
+        r"groups=(?P<groups>\d{1,9})|(?P<name>separable|gdc)(:rank=(?P<rank>\d{1,9}))?", text
+    )
+    if match is None:
+        raise InputError(
+            f"{text}: no such recipe; write groups=4, separable:rank=2 or gdc:rank=1 with your "
+            "numbers (:rank=… may be left out)"
+        )
+    if match["groups"]:
+        return Grouped(int(match["groups"]))
+    if match["name"] == "gdc":
+        return Gdc(int(match["rank"] or 1))
+    return Separable(int(match["rank"] or DEFAULT_RANK))
+
+
+def _too_many(rank: int, site: ConvSite) -> str | None:
+    taps = prod(site.kernel)
+    return f"rank {rank} is more than the {taps} taps of its kernel" if rank > taps else None
 
 
 def _unfit(site: ConvSite) -> str | None:

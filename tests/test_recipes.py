@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 from models import site
 
 from gconvtool.errors import InputError
-from gconvtool.recipes import STEM_CHANNELS, Candidate, Grouped, Recipe, Separable, propose
+from gconvtool.facts import ConvSite
+from gconvtool.recipes import (
+    STEM_CHANNELS,
+    Candidate,
+    Gdc,
+    Grouped,
+    Recipe,
+    Separable,
+    legal_groups,
+    objection,
+    parse,
+    propose,
+    weights,
+)
 
 sizes = st.integers(1, 6)
 kernels = st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple)
@@ -87,7 +100,7 @@ def test_a_candidate_holds_its_site_and_its_recipe() -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("recipe", [Grouped(2), Separable(1)], ids=str)
+@pytest.mark.parametrize("recipe", [Grouped(2), Separable(1), Gdc(1)], ids=str)
 def test_a_site_that_no_recipe_fits_says_why(
     facts: dict[str, object], words: str, recipe: Recipe
 ) -> None:
@@ -139,11 +152,120 @@ def test_a_recipe_that_would_not_be_cheaper_says_what_it_would_cost(
 
 
 def test_recipes_have_the_names_that_reports_show() -> None:
-    assert [str(recipe) for recipe in (Grouped(4), Separable(2))] == ["grouped(4)", "separable(2)"]
+    recipes = Grouped(4), Separable(2), Gdc()
+    assert [str(recipe) for recipe in recipes] == ["grouped(4)", "separable(2)", "gdc(1)"]
 
 
-@pytest.mark.parametrize("make", [Grouped, Separable])
+@pytest.mark.parametrize("make", [Grouped, Separable, Gdc])
 @pytest.mark.parametrize("size", [0, -2])
 def test_a_recipe_without_groups_or_branches_cannot_be_made(make: type, size: int) -> None:
     with pytest.raises(InputError, match=str(size)):
         make(size)
+
+
+def head(op: str = "Gemm", **facts: object) -> ConvSite:
+    """512 channels over the whole of a 7×7 map to 128 outputs."""
+    usual = {"channels": 512, "filters": 128, "kernel": (7, 7), "input_shape": (1, 512, 7, 7)}
+    return site(op=op, **{**usual, **facts})
+
+
+@pytest.mark.parametrize("op", ["Conv", "Gemm", "MatMul"])
+@pytest.mark.parametrize("rank", [1, 3])
+def test_gdc_at_what_reads_the_whole_map(op: str, rank: int) -> None:
+    answer = propose(head(op), Gdc(rank))
+    assert answer == Candidate(
+        head(op), Gdc(rank), 512 * 128 * 7 * 7, rank * (512 * 7 * 7 + 512 * 128)
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"kernel": (3, 3)}, "its kernel 3×3 is not the whole feature map 7×7"),
+        ({"pads": (1, 1, 1, 1)}, "it pads its feature map"),
+        ({"input_shape": None}, "the size of its feature map is not known"),
+        ({"input_shape": (1, 512, "H", 7)}, "the size of its feature map is not known"),
+    ],
+)
+def test_gdc_is_refused_where_the_kernel_is_not_the_map(
+    facts: dict[str, object], words: str
+) -> None:
+    answer = propose(head("Conv", **facts), Gdc())
+    assert not isinstance(answer, Candidate)
+    assert answer.reason == words
+
+
+def test_a_rank_of_gdc_above_the_taps_says_so() -> None:
+    assert objection(head(kernel=(2, 1), input_shape=(1, 512, 2, 1)), Gdc(3)) == (
+        "rank 3 is more than the 2 taps of its kernel"
+    )
+
+
+@pytest.mark.parametrize("op", ["Gemm", "MatMul"])
+@pytest.mark.parametrize("recipe", [Grouped(2), Separable(1)], ids=str)
+def test_fully_connected_layers_are_left_to_gdc(op: str, recipe: Recipe) -> None:
+    answer = propose(head(op), recipe)
+    assert not isinstance(answer, Candidate)
+    assert "gdc" in answer.reason
+    assert isinstance(propose(head("Conv"), recipe), Candidate)
+
+
+def test_an_objection_does_not_ask_what_it_would_cost() -> None:
+    assert objection(site(), Separable(9)) is None
+    assert objection(site(), Grouped(3)) == "3 groups do not divide 8 input channels or 8 filters"
+
+
+@given(groups=sizes, channels=sizes, filters=sizes, kernel=kernels)
+def test_a_site_has_the_weights_of_its_kernels(
+    groups: int, channels: int, filters: int, kernel: tuple[int, ...]
+) -> None:
+    stored = np.empty((groups * filters, channels, *kernel))
+    grouped = site(
+        groups=groups, channels=groups * channels, filters=groups * filters, kernel=kernel
+    )
+    assert weights(grouped) == stored.size
+
+
+@given(channels=st.integers(1, 200), filters=st.integers(1, 200))
+def test_legal_groups_divide_both(channels: int, filters: int) -> None:
+    tried = range(2, min(channels, filters) + 1)
+    assert legal_groups(site(channels=channels, filters=filters)) == tuple(
+        groups for groups in tried if channels % groups == filters % groups == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "recipe"),
+    [
+        ("groups=4", Grouped(4)),
+        ("separable", Separable(2)),
+        ("separable:rank=3", Separable(3)),
+        ("gdc", Gdc(1)),
+        ("gdc:rank=2", Gdc(2)),
+    ],
+)
+def test_recipes_are_read_from_the_command_line(text: str, recipe: Recipe) -> None:
+    assert parse(text) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no such recipe"),
+        ("group=4", "groups=4, separable:rank=2 or gdc:rank=1"),
+        ("groups=", "no such recipe"),
+        ("groups=-1", "no such recipe"),
+        ("groups=four", "no such recipe"),
+        ("groups=4:rank=2", "no such recipe"),
+        ("separable:groups=4", "no such recipe"),
+        ("gdc:rank=", "no such recipe"),
+        ("gdc ", "no such recipe"),
+        ("groups=" + "9" * 5000, "no such recipe"),
+        ("groups=0", "0 groups"),
+        ("gdc:rank=0", "rank 0"),
+    ],
+    ids=range(12),
+)
+def test_what_is_no_recipe_says_what_is_allowed(text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        parse(text)

@@ -18,10 +18,12 @@ import onnx
 import pytest
 from models import model, proto
 
+from gconvtool import files
 from gconvtool.errors import GconvError, InputError, MissingError, VerificationError
+from gconvtool.files import check_target, write
 from gconvtool.graph import save
 from gconvtool.graph.load import load
-from gconvtool.graph.save import check_target, serialise, write
+from gconvtool.graph.save import serialise
 
 GRAPH = "g (float[N, 3, 8, 8] x) => (float[N, 4, 6, 6] y) { h = Conv (x, w) y = Relu (h) }"
 W = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
@@ -101,11 +103,11 @@ def no_space() -> OSError:
 
 def _full_at_write(patch: pytest.MonkeyPatch) -> None:
     fdopen = os.fdopen
-    patch.setattr(save.os, "fdopen", lambda handle, mode: FullDisk(fdopen(handle, mode)))
+    patch.setattr(files.os, "fdopen", lambda handle, mode: FullDisk(fdopen(handle, mode)))
 
 
 def _full_at_fsync(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(save.os, "fsync", _raising(no_space()))
+    patch.setattr(files.os, "fsync", _raising(no_space()))
 
 
 def _full_at_rename(patch: pytest.MonkeyPatch) -> None:
@@ -184,7 +186,7 @@ def test_a_folder_that_takes_no_files_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        save.tempfile, "mkstemp", lambda **_: _raising(PermissionError(13, "Permission denied"))()
+        files.tempfile, "mkstemp", lambda **_: _raising(PermissionError(13, "Permission denied"))()
     )
     with pytest.raises(InputError, match="Permission denied"):
         write(NEW, tmp_path / "out.onnx", fine)

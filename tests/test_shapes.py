@@ -12,8 +12,8 @@ from models import model, ort
 
 from gconvtool.errors import InputError
 from gconvtool.facts import Shape
+from gconvtool.graph.constants import shape_of
 from gconvtool.graph.shapes import fix
-from gconvtool.graph.survey import shape_of
 from gconvtool.pipeline.analyze import analyze
 
 W = np.ones((4, 3, 3, 3), np.float32)
@@ -34,7 +34,7 @@ def fixed(
 ) -> tuple[dict[str, int], dict[str, Shape]]:
     """The sizes in force, and the shape of every value."""
     network = model(graph, w=W, **constants)
-    sizes = fix(network, dims or {}, shapes or {})
+    sizes = fix(network, dims or {}, shapes or {}).sizes
     values = [*network.graph.inputs, *(value for node in network.graph for value in node.outputs)]
     return sizes, {value.name or "": shape_of(value) for value in values}
 
@@ -211,7 +211,7 @@ def test_stored_weights_that_old_files_list_as_inputs_are_no_inputs() -> None:
         "g (float[N, 3, 8, 8] x, float[4, 3, 3, 3] w) => (float[N, 4, 6, 6] y) { y = Conv (x, w) }"
     )
     network = model(graph, opset=9, ir_version=3, w=W)
-    assert fix(network, {}, {}) == {"N": 1}
+    assert fix(network, {}, {}).sizes == {"N": 1}
     with pytest.raises(InputError, match="no input"):
         fix(network, {}, {"w": (4, 3, 3, 3)})
 

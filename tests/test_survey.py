@@ -330,10 +330,10 @@ g (bool c, float[1, 1, 8, 8] x) => (float[1, 4, 6, 6] y) {
 """
 
 
-def test_a_convolution_inside_a_branch_makes_the_node_unknown() -> None:
-    result = analyze(model(IF, w=W))
-    assert [(unknown.node, unknown.op) for unknown in result.unknown] == [("y", "If")]
-    assert not result.totals.exact
+def test_a_convolution_inside_a_branch_is_named_after_what_holds_it() -> None:
+    facts = survey(model(IF, w=W))
+    assert [site for site in facts.sites if "/" in site] == ["y/then_branch/a", "y/else_branch/b"]
+    assert all("body" in facts.skipped[name].reason for name in facts.sites if "/" in name)
 
 
 @pytest.mark.parametrize("op", ["Conv", "QLinearConv", "Normal"])
@@ -345,7 +345,8 @@ def test_a_function_of_the_models_own_is_no_convolution_whatever_its_name(op: st
             domains=["local"],
         )
     )
-    assert [(unknown.node, unknown.op) for unknown in result.unknown] == [("y", op)]
+    assert [(layer.op, layer.kind) for layer in result.layers] == [("Relu", "activation")]
+    assert result.totals.exact
 
 
 def test_a_node_without_outputs_is_unknown() -> None:

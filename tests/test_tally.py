@@ -47,6 +47,7 @@ def test_layers_are_the_nodes_with_a_cost_in_the_graphs_order() -> None:
     assert [(layer.name, layer.macs, layer.params) for layer in result.layers] == [
         ("a", 8 * 8 * 8 * 4 * 3 * 3, 8 * 4 * 3 * 3 + 8),
         ("n", 0, 8 + 8),
+        ("r", 0, 0),  # it has elementwise operations
         ("d", None, 15),
         ("c", 18432, 288),
         ("g", 2 * 3 * 5, 15),
@@ -57,7 +58,8 @@ def test_kinds_hold_the_subtotals() -> None:
     assert tallied(*NETWORK, sites=("a", "c")).kinds == {
         "standard": KindTotal(2, 36864, 584),
         "normalization": KindTotal(1, 0, 16),
-        "unknown": KindTotal(1, None, 15),
+        "activation": KindTotal(1, 0, 0),
+        "recurrent": KindTotal(1, None, 15),
         "linear": KindTotal(1, 30, 15),
     }
 
@@ -86,7 +88,7 @@ def test_totals_are_exact_where_all_is_known() -> None:
 
 def test_an_unknown_node_without_weights_is_a_layer_too() -> None:
     (layer,) = tallied(other("Loop", "y")).layers
-    assert (layer.macs, layer.params, layer.kind) == (None, 0, "unknown")
+    assert (layer.macs, layer.params, layer.kind) == (None, 0, "control")
 
 
 def test_an_unknown_convolution_keeps_its_kind_and_its_parameters() -> None:

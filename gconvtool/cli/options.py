@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gconvtool.cli import amounts
 from gconvtool.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ Layout = Annotated[
 ]
 
 DEFAULT_RANK = 2
-LARGEST_SIZE = 2**31 - 1
 
 
 def dims(words: Sequence[str] | None) -> dict[str, int]:
@@ -78,7 +78,7 @@ def dims(words: Sequence[str] | None) -> dict[str, int]:
         name, equals, size = part.partition("=")
         if not equals or not name:
             raise InputError(f"--dim {part}: write NAME=SIZE, for example N=1")
-        if sizes.setdefault(name.strip(), _size(f"--dim {part}", size)) != int(size):
+        if sizes.setdefault(name.strip(), amounts.size(f"--dim {part}", size)) != int(size):
             raise InputError(f"--dim {part}: {name} is {sizes[name.strip()]} already")
     return sizes
 
@@ -90,7 +90,9 @@ def input_shapes(words: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
         name, colon, sizes = word.rpartition(":")
         if not colon or not name:
             raise InputError(f"--input-shape {word}: write NAME:SIZES, for example x:1,3,224,224")
-        shapes[name] = tuple(_size(f"--input-shape {word}", size) for size in sizes.split(","))
+        shapes[name] = tuple(
+            amounts.size(f"--input-shape {word}", size) for size in sizes.split(",")
+        )
     return shapes
 
 
@@ -129,16 +131,6 @@ def required(value: str | None, what: str, hint: str) -> str:
     if not value:
         raise InputError(f"no {what}: {hint}, or set it in [tool.gconvtool] of pyproject.toml")
     return value
-
-
-def _size(option: str, text: str) -> int:
-    try:
-        size = int(text)
-    except ValueError:
-        raise InputError(f"{option}: {text!r} is not a whole number") from None
-    if not 1 <= size <= LARGEST_SIZE:
-        raise InputError(f"{option}: a size is 1 or more, and not more than {LARGEST_SIZE:,}")
-    return size
 
 
 def chosen(option: str, value: str | None, default: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -25,6 +26,8 @@ def load(path: Path) -> ir.Model:
     """
     model = _deserialise(_decode(path), path)
     stored = _external(model)
+    for _, tensor in stored:
+        _check_inside(tensor, path)
     for value, tensor in stored:
         if tensor.nbytes <= SMALL_BYTES and Path(tensor.path).is_file():
             with readable(f"{path} ({tensor.path})"):
@@ -67,6 +70,17 @@ def external_files(model: ir.Model) -> set[Path]:
 def _external(model: ir.Model) -> list[tuple[ir.Value, ir.ExternalTensor]]:
     values = (value for graph in model.graphs() for value in graph.initializers.values())
     return [(v, v.const_value) for v in values if isinstance(v.const_value, ir.ExternalTensor)]
+
+
+def _check_inside(tensor: ir.ExternalTensor, path: Path) -> None:
+    """Weights lie in the model's folder: a model must not reach for other files of the machine."""
+    folder = os.path.abspath(path.parent)
+    place = os.path.abspath(os.path.join(folder, tensor.location))
+    if os.path.commonpath([folder, place]) != folder:
+        raise InputError(
+            f"{path}: weight {tensor.name} names a file outside of the model's folder, which is "
+            f"refused: {tensor.location}"
+        )
 
 
 @contextmanager

@@ -3,27 +3,51 @@
 Open dimensions keep their name; those without one are called after their input (`image_2` is the
 third of `image`). A leading open dimension is a batch and is taken as 1 unless it is given: costs
 are per sample then, and the report says so.
+
+Shapes are inferred anew: what the file says of inner ones is believed only where no rule says more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import NamedTuple
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
+from onnx_shape_inference import OpUsageError, ShapeInferenceError, infer_symbolic_shapes, registry
 
 from gconvtool.errors import InputError
+from gconvtool.graph import rules
+from gconvtool.graph.dims import Reader
+
+FUNCTIONS = frozenset("ceil ceiling floor max min mod sqrt".split())
+"""Names that mean something else in a formula."""
+MOST_REPAIRS = 8
+"""Nodes that inference may fail at before it goes on without its symbols."""
+BROKEN = "gconvtool.broken"
+"""The domain of such a node while the rest is inferred."""
+
+
+class Fixed(NamedTuple):
+    """Sizes of open dimensions, and the nodes whose shapes contradict each other at these sizes."""
+
+    sizes: dict[str, int]
+    contradictions: tuple[str, ...]
 
 
 def infer(model: ir.Model) -> None:
-    """Fill in what ONNX's shape inference can derive; never fails, and keeps what was known."""
-    ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    """Fill in what can be derived; never fails. Dimensions are then numbers, expressions in the
+    open dimensions of the inputs (`ceil(H/2)`), or not known."""
+    _infer(model, *_forget_inner_shapes(model))
 
 
 def fix(
     model: ir.Model, dims: Mapping[str, int], input_shapes: Mapping[str, Sequence[int]]
-) -> dict[str, int]:
+) -> Fixed:
     """Give open dimensions their sizes, in place, and infer shapes.
 
     Args:
@@ -32,7 +56,7 @@ def fix(
         input_shapes: whole shapes by input name; they win over what the model says.
 
     Returns:
-        The sizes in force for dimensions that the model leaves open.
+        The sizes in force for dimensions that the model leaves open, and what does not fit.
 
     Raises:
         InputError: a dimension or an input that the model does not have, or another rank.
@@ -45,12 +69,27 @@ def fix(
         inputs[name].shape = ir.Shape(shape)
     for value in inputs.values():
         value.shape = _fixed(value.shape, sizes)
-    said = _forget_inner_shapes(model) if sizes or input_shapes else {}
+    inner, said = _forget_inner_shapes(model)
+    hints = {} if contradicted else {v: _fixed(shape, sizes) for v, shape in said.items()}
+    return Fixed(sizes, _infer(model, inner, hints))
+
+
+@contextmanager
+def kept(model: ir.Model) -> Iterator[None]:
+    """Whatever becomes of shapes inside, they are as they were afterwards."""
+    values = (*model.graph.inputs, *_Inner.of(model).values)
+    shapes = [value.shape for value in values]
+    try:
+        yield
+    finally:
+        for value, shape in zip(values, shapes, strict=True):
+            value.shape = shape
+
+
+def leave_open(model: ir.Model) -> None:
+    """Infer shapes with every open dimension left open, in place."""
+    _name_open_dims({value.name or "": value for value in _true_inputs(model)})
     infer(model)
-    if not contradicted:
-        for value, shape_said in said.items():
-            value.shape = value.shape or _fixed(shape_said, sizes)
-    return sizes
 
 
 def open_dims(model: ir.Model) -> tuple[str, ...]:
@@ -132,13 +171,150 @@ def _contradicts(value: ir.Value, given: Sequence[int]) -> bool:
     )
 
 
-def _forget_inner_shapes(model: ir.Model) -> dict[ir.Value, ir.Shape | None]:
+@dataclass(frozen=True)
+class _Inner:
+    """What is not fed: all nodes, those in bodies too, and their values."""
+
+    nodes: tuple[ir.Node, ...]
+    values: tuple[ir.Value, ...]
+
+    @classmethod
+    def of(cls, model: ir.Model) -> _Inner:
+        nodes = tuple(ir.traversal.RecursiveGraphIterator(model.graph))
+        bodies = dict.fromkeys(node.graph for node in nodes if node.graph is not model.graph)
+        inputs = (v for graph in bodies if isinstance(graph, ir.Graph) for v in graph.inputs)
+        return cls(nodes, (*(value for node in nodes for value in node.outputs), *inputs))
+
+
+def _forget_inner_shapes(model: ir.Model) -> tuple[_Inner, Mapping[ir.Value, ir.Shape]]:
     """Drop, and return, what the file says of shapes inside: it may hold for another size only."""
-    values = [value for graph in model.graphs() for node in graph for value in node.outputs]
-    said = {value: value.shape for value in values}
-    for value in values:
+    inner = _Inner.of(model)
+    said = {value: value.shape for value in inner.values if value.shape is not None}
+    for value in said:
         value.shape = None
-    return said
+    return inner, said
+
+
+def _infer(
+    model: ir.Model, inner: _Inner, hints: Mapping[ir.Value, ir.Shape | None]
+) -> tuple[str, ...]:
+    """Infer; where a hint says more, believe it, and infer again what follows from it."""
+    with _symbols(model) as reader:
+        for node in inner.nodes:
+            if not registry.has(node.domain, node.op_type):
+                _believe(node.outputs, hints)
+        contradictions = _run(model, inner.nodes)
+        if doubtful := [value for value in hints if not _known(value.shape, reader)]:
+            _believe(doubtful, hints)
+            contradictions = _run(model, inner.nodes)
+        for value in inner.values:
+            value.shape = _read(value.shape, reader)
+    return contradictions
+
+
+def _believe(values: Iterable[ir.Value], hints: Mapping[ir.Value, ir.Shape | None]) -> None:
+    """Take the numbers of hints where inference has none."""
+    for value in values:
+        hint, shape = hints.get(value), value.shape
+        if hint is None or (shape is not None and len(shape) != len(hint)):
+            continue
+        inferred = hint if shape is None else shape
+        value.shape = ir.Shape(
+            [
+                told if isinstance(told, int) else dim if shape is not None else None
+                for dim, told in zip(inferred, hint, strict=True)
+            ]
+        )
+
+
+def _known(shape: ir.Shape | None, reader: Reader) -> bool:
+    return shape is not None and all(reader.dim(dim) is not None for dim in shape)
+
+
+def _read(shape: ir.Shape | None, reader: Reader) -> ir.Shape | None:
+    if shape is None or shape.is_static():
+        return shape
+    return ir.Shape([reader.dim(dim) for dim in shape])
+
+
+@contextmanager
+def _symbols(model: ir.Model) -> Iterator[Reader]:
+    """Names of dimensions that can stand in formulas, while inside; what they mean is read."""
+    shapes = {value: value.shape for value in _true_inputs(model) if value.shape is not None}
+    names = {str(d.value) for s in shapes.values() for d in s if isinstance(d, ir.SymbolicDim)}
+    meaning = {_symbol(name, i): name for i, name in enumerate(sorted(names - {"None"}))}
+    symbols = {name: symbol for symbol, name in meaning.items()}
+    for value, shape in shapes.items():
+        value.shape = ir.Shape(
+            [dim if isinstance(dim, int) else symbols.get(str(dim.value)) for dim in shape]
+        )
+    try:
+        yield Reader(meaning)
+    finally:
+        for value, shape in shapes.items():
+            value.shape = shape
+
+
+def _symbol(name: str, number: int) -> str:
+    plain = re.fullmatch(r"[A-Za-z]\w*", name) and name.lower() not in FUNCTIONS
+    return name if plain else f"dim_{number}_"
+
+
+def _run(model: ir.Model, nodes: Sequence[ir.Node]) -> tuple[str, ...]:
+    """The library's inference. A node that it fails at is set aside, and the rest goes on."""
+    rules.register()
+    broken: dict[ir.Node, str] = {}
+    said: list[str] = []
+    try:
+        with _numbered(nodes) as numbered:
+            for _ in range(MOST_REPAIRS):
+                failure = _failure(model)
+                if failure is None:
+                    return tuple(said)
+                node = numbered.get(failure.node)
+                if node is None:
+                    break
+                said.append(f"{node.outputs[0].name if node.outputs else ''}: {failure.message}")
+                broken[node], node.domain = node.domain, BROKEN
+    finally:
+        for node, domain in broken.items():
+            node.domain = domain
+    ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    return tuple(said)
+
+
+class _Failure(NamedTuple):
+    """The name of the node that inference fails at ("" for none), and what it says."""
+
+    node: str
+    message: str
+
+
+def _failure(model: ir.Model) -> _Failure | None:
+    """Infer; what it fails at, if it does."""
+    try:
+        infer_symbolic_shapes(model, warn_on_missing=False, adopt_declared_symbols=False)
+    except OpUsageError as error:
+        return _Failure(error.node.name or "", error.message)
+    except ShapeInferenceError as error:
+        return _Failure(error.node_name or "", error.message)
+    except Exception:  # malformed models fail in many ways, and inference is best effort
+        return _Failure("", "")
+    return None
+
+
+@contextmanager
+def _numbered(nodes: Sequence[ir.Node]) -> Iterator[dict[str, ir.Node]]:
+    """Nodes by a name that is theirs alone, while inside: errors tell no more than that."""
+    names = [node.name for node in nodes]
+    numbered = {f"{index}": node for index, node in enumerate(nodes)}
+    for number, node in numbered.items():
+        node.name = number
+    try:
+        yield numbered
+    finally:
+        for node, name in zip(nodes, names, strict=True):
+            node.name = name
 
 
 def _fixed(shape: ir.Shape | None, sizes: Mapping[str, int]) -> ir.Shape | None:

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from gconvtool.errors import InputError
 from gconvtool.facts import Input
-from gconvtool.graph.survey import shape_of
+from gconvtool.graph.constants import shape_of
 
 
 def signature(model: ir.Model) -> tuple[Input, ...]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gconvtool import files
 from gconvtool.errors import InputError, VerificationError
-from gconvtool.graph import save
 from gconvtool.graph.load import external_files
 from gconvtool.pipeline.rewrite import Request, Rewritten, rehearse, rewrite
 from gconvtool.pipeline.source import BATCH, Feed, Model, Network, Progress, drift, silent
@@ -72,7 +72,7 @@ def convert(
     if target is not None:
         sources = {Path(network.name), *external_files(network.model)}
         sources.update(Path(source) for source in (data, test_data) if source)
-        save.check_target(target, sources, force)
+        files.check_target(target, sources, force)
     feed = Feed(data, images, dims or {}, input_shapes or {})
     selection = Selection(tuple(only), tuple(skip))
     request = Request(network, recipe, selection, feed, samples, seed, threads, progress)
@@ -84,7 +84,7 @@ def convert(
     judged = _judged(request, rewritten, test)
     if target is None:
         return judged
-    save.write(rewritten.content, target, lambda path: _loads(path, threads))
+    files.write(rewritten.content, target, lambda path: _loads(path, threads))
     return replace(judged, output=str(target))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,10 +11,12 @@ import onnx_ir as ir
 from gconvtool import tally
 from gconvtool.drift import Reference, compare
 from gconvtool.errors import InputError
+from gconvtool.facts import Survey
 from gconvtool.graph import load as loading
 from gconvtool.graph import save, shapes
+from gconvtool.graph.expand import expand_functions
 from gconvtool.graph.signature import signature
-from gconvtool.graph.survey import survey
+from gconvtool.graph.survey import sketch, survey
 from gconvtool.results import Analysis, Drift
 from gconvtool.runtime import inputs
 from gconvtool.runtime.inputs import Batch, Data, ImageOptions
@@ -84,15 +86,65 @@ class Feed:
 
 
 def count(network: Network, feed: Feed) -> Analysis:
-    """The cost of a network; it is not changed."""
+    """The cost of a network; it is not changed.
+
+    Raises:
+        InputError: sizes for what it does not have, or functions that do not end.
+    """
+    return read(network, feed).analysis
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A network's facts and what they cost."""
+
+    survey: Survey
+    analysis: Analysis
+
+
+def read(network: Network, feed: Feed) -> Reading:
+    """Facts and costs of a network at the sizes that the feed gives; it is not changed.
+
+    Raises:
+        InputError: sizes for what it does not have, or functions that do not end.
+    """
+    model = _expanded(network)
+    open_facts = None
+    if shapes.open_dims(model):
+        with shapes.kept(model):
+            shapes.leave_open(model)
+            open_facts = sketch(model)
+    with shapes.kept(model):
+        fixed = shapes.fix(model, feed.dims, feed.input_shapes)
+        facts, still_open = survey(model), shapes.open_dims(model)
+    result = tally.analysis(network.name, facts, fixed.sizes, open_facts)
+    warnings = _warnings(result, model, still_open, fixed.contradictions)
+    return Reading(facts, replace(result, warnings=tuple(warnings)))
+
+
+def _expanded(network: Network) -> ir.Model:
+    """The model, its functions expanded in a copy if it has any."""
+    if not network.model.functions:
+        return network.model
     copy = network.model.clone()
-    sizes = shapes.fix(copy, feed.dims, feed.input_shapes)
-    result = tally.analysis(network.name, survey(copy), sizes)
-    still_open = shapes.open_dims(copy)
-    if result.totals.exact or not still_open:
-        return result
-    hint = " ".join(f"--dim {name}=SIZE" for name in still_open)
-    return replace(result, warnings=(f"open dimensions leave layers uncounted: give {hint}",))
+    try:
+        expand_functions(copy)
+    except InputError as error:
+        raise InputError(f"{network.name}: {error}") from error
+    return copy
+
+
+def _warnings(
+    result: Analysis, model: ir.Model, still_open: Sequence[str], contradictions: Sequence[str]
+) -> Iterator[str]:
+    for path in sorted(loading.external_files(model)):
+        if not path.is_file():
+            yield f"{path}: missing; costs do not need the weights, but converting and running do"
+    if contradictions:
+        yield f"no runtime runs the network at these sizes: {contradictions[0]}"
+    if not result.totals.exact and still_open:
+        hint = " ".join(f"--dim {name}=SIZE" for name in still_open)
+        yield f"open dimensions leave layers uncounted: give {hint}"
 
 
 def fed_like(feed: Feed, data: Data) -> Feed:

@@ -7,23 +7,47 @@ does not apply is null.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from gconvtool._version import __version__
+from gconvtool.errors import InputError
 from gconvtool.results import (
     Analysis,
     Comparison,
     Conversion,
+    Difference,
     Drift,
+    Failed,
     Gate,
+    KindTotal,
+    Layer,
+    LayerChange,
+    Roofline,
+    Study,
+    SweepRow,
     Timing,
     Totals,
     Verification,
+    WhatIf,
 )
 
 Document = dict[str, Any]
+
+ANALYZE = "gconvtool.analyze/1"
+CONVENTION = (
+    "1 MAC = 1 multiply + 1 add; flops = 2 * macs; bias, normalisation, "
+    "activation and pooling have none"
+)
+OTHER_FIGURES = (
+    "bias_adds",
+    "elementwise_ops",
+    "weight_bytes",
+    "activation_bytes",
+    "peak_activation_bytes",
+)
+"""Totals that are neither MACs nor parameters; null where not known."""
 
 
 def dumps(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
@@ -32,18 +56,88 @@ def dumps(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
 
 
 def analysis(result: Analysis) -> Document:
-    """The document of `analyze`."""
+    """The document of `analyze` where nothing else was asked."""
+    return study(Study(result))
+
+
+def study(result: Study) -> Document:
+    """The document of `analyze`: the network's costs and what else was asked about it."""
     return {
-        **_head("analyze", result.model),
-        "convention": "1 MAC = 1 multiply + 1 add; flops = 2 * macs; bias, normalisation, "
-        "activation and pooling have none",
-        "dims": dict(result.dims),
-        "totals": {**_totals(result.totals), "exact": result.totals.exact},
-        "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
-        "layers": [asdict(layer) for layer in result.layers],
-        "unknown": [asdict(unknown) for unknown in result.unknown],
-        "warnings": list(result.warnings),
+        **_costs(result.analysis),
+        "savings": [asdict(saving) for saving in result.savings],
+        "what_if": [_what_if(what_if) for what_if in result.what_if],
+        "roofline": result.roofline and _roofline(result.roofline),
+        "sweep": [_sweep(row) for row in result.sweep],
+        "explanations": [asdict(explanation) for explanation in result.explanations],
+        "gates": _gates(result.gates),
     }
+
+
+def several(results: Sequence[Study | Failed]) -> Document:
+    """The document of `analyze` for several models, in their order; a failed one has `error`."""
+    return {
+        **_head("analyze-several", None),
+        "models": [study(r) if isinstance(r, Study) else _failed(r) for r in results],
+    }
+
+
+def difference(result: Difference) -> Document:
+    """The document of `analyze` for two models side by side.
+
+    `difference` is b - a and `ratio` b / a, null where a figure is not known; layers that are
+    alike in both are left out.
+    """
+    changes = [change for change in result.layers if change.a != change.b]
+    return {
+        **_head("analyze-difference", result.a.model),
+        "models": {"a": analysis(result.a), "b": analysis(result.b)},
+        "totals": {
+            name: side_by_side(figure(result.a.totals, name), figure(result.b.totals, name))
+            for name in ("macs", "flops", "params", *OTHER_FIGURES)
+        },
+        "kinds": {
+            kind: {"a": _kind(result.a.kinds.get(kind)), "b": _kind(result.b.kinds.get(kind))}
+            for kind in {**result.a.kinds, **result.b.kinds}
+        },
+        "layers": [_change(change) for change in changes],
+    }
+
+
+def figure(totals: Totals, name: str) -> int | None:
+    """A total by its name; None where it is a bound only, or not known."""
+    if name in ("macs", "flops") and not totals.exact:
+        return None
+    value: int | None = getattr(totals, name)
+    return value
+
+
+def side_by_side(a: int | None, b: int | None) -> Document:
+    """Two figures, their difference and their ratio."""
+    if a is None or b is None:
+        return {"a": a, "b": b, "difference": None, "ratio": None}
+    return {"a": a, "b": b, "difference": b - a, "ratio": b / a if a else None}
+
+
+def totals_of(document: Mapping[str, Any]) -> Totals:
+    """The totals of an earlier document of `analyze`, as a baseline.
+
+    Raises:
+        InputError: it is another document, or a figure is missing or no number.
+    """
+    found = document.get("schema") if isinstance(document, Mapping) else None
+    if found != ANALYZE:
+        raise InputError(
+            f"not a document of one analysis: its schema is {_shown(found)}, not {ANALYZE}; "
+            "make one with `gconvtool analyze MODEL --json`"
+        )
+    totals = document.get("totals")
+    if not isinstance(totals, Mapping):
+        raise InputError("the document has no totals: its analysis failed, or it is damaged")
+    if not isinstance(totals.get("exact"), bool):
+        raise InputError(f"totals.exact is {_shown(totals.get('exact'))}, not true or false")
+    others = {name: _whole(totals, name, optional=True) for name in OTHER_FIGURES}
+    macs, params = _whole(totals, "macs") or 0, _whole(totals, "params") or 0
+    return Totals(macs, params, totals["exact"], **others)
 
 
 def conversion(result: Conversion) -> Document:
@@ -115,6 +209,90 @@ def _head(command: str, model: str | None) -> Document:
 
 def _totals(totals: Totals) -> Document:
     return {"macs": totals.macs, "flops": totals.flops, "params": totals.params}
+
+
+def _all_totals(totals: Totals) -> Document:
+    others = {name: getattr(totals, name) for name in OTHER_FIGURES}
+    return {**_totals(totals), "exact": totals.exact, **others}
+
+
+def _costs(result: Analysis) -> Document:
+    return {
+        **_head("analyze", result.model),
+        "convention": CONVENTION,
+        "dims": dict(result.dims),
+        "totals": _all_totals(result.totals),
+        "macs_formula": result.macs_formula,
+        "peak_at": result.peak_at,
+        "kinds": {name: asdict(kind) for name, kind in result.kinds.items()},
+        "parameters": {role: asdict(stored) for role, stored in result.parameters.items()},
+        "layers": [_layer(layer) for layer in result.layers],
+        "unknown": [asdict(unknown) for unknown in result.unknown],
+        "warnings": list(result.warnings),
+    }
+
+
+def _layer(layer: Layer) -> Document:
+    flops = None if layer.macs is None else 2 * layer.macs
+    return {**asdict(layer), "flops": flops, "intensity": layer.intensity}
+
+
+def _what_if(what_if: WhatIf) -> Document:
+    return {
+        "recipe": what_if.recipe,
+        "before": _all_totals(what_if.before),
+        "after": _all_totals(what_if.after),
+        "layers": [{**asdict(one), "bytes_kept": one.bytes_kept} for one in what_if.prospects],
+    }
+
+
+def _roofline(roofline: Roofline) -> Document:
+    return {
+        "peak_gflops": roofline.peak_gflops,
+        "bandwidth_gbs": roofline.bandwidth_gbs,
+        "ridge": roofline.ridge,
+        "measured": roofline.measured,
+        "layers": [asdict(placement) for placement in roofline.placements],
+    }
+
+
+def _sweep(row: SweepRow) -> Document:
+    peak = row.totals.peak_activation_bytes
+    return {
+        "sizes": dict(row.sizes),
+        **_totals(row.totals),
+        "exact": row.totals.exact,
+        "peak_activation_bytes": peak,
+    }
+
+
+def _failed(result: Failed) -> Document:
+    return {"model": result.model, "error": {"message": result.message}}
+
+
+def _kind(kind: KindTotal | None) -> Document | None:
+    return None if kind is None else asdict(kind)
+
+
+def _change(change: LayerChange) -> Document:
+    a, b = change.a and _layer(change.a), change.b and _layer(change.b)
+    what = "only_a" if b is None else "only_b" if a is None else "changed"
+    return {"name": change.name, "change": what, "a": a, "b": b}
+
+
+def _whole(totals: Mapping[str, Any], name: str, *, optional: bool = False) -> int | None:
+    """A count of an earlier document; documents of earlier versions lack the optional ones."""
+    value = totals.get(name)
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InputError(f"totals.{name} is {_shown(value)}, not a whole number")
+    return value
+
+
+def _shown(value: object) -> str:
+    """A value of a foreign document, short enough for one line."""
+    return "missing" if value is None else repr(value)[:60]
 
 
 def _timing(timing: Timing, totals: Totals) -> Document:

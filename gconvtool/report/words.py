@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias
+
 from gconvtool.facts import Shape, describe_shape
-from gconvtool.results import Comparison, Drift, Gate, Layer, Totals
+from gconvtool.results import Comparison, Drift, Failed, Gate, Layer, Study, Totals
+
+Convention: TypeAlias = Literal["macs", "flops"]
+"""What a page counts in; documents always hold both."""
 
 PROVIDER_NAMES = {"cpu": "CPU", "cuda": "CUDA"}
+CONVENTIONS: Mapping[Convention, str] = {"macs": "MACs", "flops": "FLOPs"}
+INCREASE, PERCENT = "max_increase_", "_percent"
+"""Gates against an earlier analysis: `max_increase_macs_percent`, `max_increase_params`."""
+UNITS: Mapping[str, str] = {"min_speedup": "x", "max_accuracy_drop": " points"}
+"""Gates whose limits are fractions. The others limit whole numbers."""
+STACK = 24
+"""Columns of a formula or a shape; a longer one goes on in the next line."""
+NAMED = 3
+"""How many layers a line names before it counts the others."""
+
+
+def printable(text: str) -> str:
+    """Names as they are, but what steers a terminal, or breaks a line, as an escape: `\\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def number(value: int | None) -> str:
@@ -21,6 +44,106 @@ def plural(count: int, what: str) -> str:
 def total(value: int, exact: bool) -> str:
     """A sum, marked as a lower bound where a part of it is unknown."""
     return number(value) if exact else f"≥ {number(value)}"
+
+
+def cost(macs: int | None, convention: Convention) -> int | None:
+    """MACs in the unit of a convention."""
+    return macs if macs is None or convention == "macs" else 2 * macs
+
+
+def whole_cost(totals: Totals, convention: Convention) -> str:
+    """A sum in the unit of a convention, marked where it is a lower bound."""
+    return total(totals.macs if convention == "macs" else totals.flops, totals.exact)
+
+
+def layer_cost(layer: Layer, convention: Convention) -> str:
+    """A layer's number, or else its formula, or else `?`."""
+    if layer.macs is None and layer.macs_formula is not None:
+        return formula(layer.macs_formula, convention)
+    return number(cost(layer.macs, convention))
+
+
+def stacked(text: str) -> str:
+    """A formula or a shape in lines of at most STACK columns, where its factors allow that."""
+    if len(text) <= STACK:
+        return printable(text)
+    lines = [""]
+    for part in re.split(r"(?<=[·×])|(?<= )(?=\+ )", printable(text)):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > STACK:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def unstacked(text: str) -> str:
+    """A formula or a shape in one line again."""
+    return text.replace("\n+", " +").replace("\n", "")
+
+
+def formula(text: str, convention: Convention) -> str:
+    """MACs with open dimensions in the unit of a convention: `2·(9·H + 3)`."""
+    if convention == "macs":
+        return text
+    return f"2·({text})" if " + " in text else f"2·{text}"
+
+
+def size(value: int | None) -> str:
+    """Bytes in the largest binary unit that leaves a whole: `1.5 MiB`."""
+    if value is None:
+        return "?"
+    if value < 1024:
+        return plural(value, "byte")
+    units = ("KiB", "MiB", "GiB")
+    power = min((value.bit_length() - 1) // 10, len(units))
+    return f"{value / 1024**power:,.1f} {units[power - 1]}"
+
+
+def decimal(value: float) -> str:
+    """Three figures, and all of those before the point: `1,235`, `12.3`, `0.0123`."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def difference(before: int | None, after: int | None) -> str:
+    """How much more there is after: `+1,152`, `-3`, `0`."""
+    if before is None or after is None:
+        return "?"
+    return f"{after - before:+,}" if after != before else "0"
+
+
+def times(before: int | None, after: int | None) -> str:
+    """How many times as much there is after: `0.25x`; nothing where there was nothing."""
+    if before is None or after is None:
+        return "?"
+    return f"{decimal(after / before)}x" if before else ""
+
+
+def named(layers: Sequence[str]) -> str:
+    """The first few names, and how many there are beyond."""
+    more = len(layers) - NAMED
+    return ", ".join(layers[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def by_sentence(facts: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The names that each sentence is said of, from pairs of both."""
+    groups: dict[str, list[str]] = {}
+    for name, sentence in facts:
+        groups.setdefault(sentence, []).append(name)
+    return groups
+
+
+def model_or_reason(result: Study | Failed) -> str:
+    """A model's name, with why it could not be analysed where it could not."""
+    if isinstance(result, Study):
+        return result.analysis.model
+    named = result.message.startswith(result.model)
+    return result.message if named else f"{result.model}: {result.message}"
+
+
+def trips(layer: Layer) -> str:
+    """How often a part of a layer runs: `×10`, `not taken`; nothing for once."""
+    if layer.times is None:
+        return "×?"
+    return {0: "not taken", 1: ""}.get(layer.times, f"×{layer.times:,}")
 
 
 def share(part: int | None, whole: Totals) -> str:
@@ -45,8 +168,16 @@ def ratio(before: Totals, after: Totals, what: str) -> str:
 
 
 def feature_map(shape: Shape) -> str:
-    """A shape without its batch."""
-    return describe_shape(shape if shape is None else shape[1:])
+    """A shape without its batch; an expression in it has parentheses."""
+    if shape is None:
+        return describe_shape(None)
+    dims = (f"({dim})" if isinstance(dim, str) and " " in dim else dim for dim in shape[1:])
+    return describe_shape(tuple(dims))
+
+
+def sizes(dims: Mapping[str, int]) -> str:
+    """`N = 1, H = 224`."""
+    return ", ".join(f"{name} = {size}" for name, size in dims.items())
 
 
 def kernel(layer: Layer) -> str:
@@ -109,11 +240,45 @@ def verdict(result: Comparison) -> str:
 
 def gate(answer: Gate) -> str:
     """A limit and whether it held."""
-    verdicts = {True: "held", False: "FAILED", None: "cannot tell"}
-    unit = "x" if answer.name == "min_speedup" else " points"
-    value = "unknown" if answer.value is None else f"{answer.value:.2f}{unit}"
-    option = "--" + answer.name.replace("_", "-")
-    return f"{option} {answer.limit:g}: {verdicts[answer.passed]} ({value})"
+    return f"{limit(answer)}: {gate_verdict(answer)} ({gate_value(answer)})"
+
+
+def gate_verdict(answer: Gate) -> str:
+    """Whether a limit held, in a word or two."""
+    return {True: "held", False: "FAILED", None: "cannot tell"}[answer.passed]
+
+
+def limit(answer: Gate) -> str:
+    """A limit as it would be typed: `--max-macs 300,000,000`, `--max-increase macs=2%`."""
+    name = answer.name.replace("_", "-")
+    if answer.name in UNITS:
+        return f"--{name} {answer.limit:g}"
+    if not answer.name.startswith(INCREASE):
+        return f"--{name} {answer.limit:,.0f}{_bytes(answer)}"
+    figure = name.removeprefix(INCREASE.replace("_", "-")).removesuffix("-percent")
+    amount = f"{answer.limit:g}%" if _in_percent(answer) else f"{answer.limit:,.0f}"
+    return f"--max-increase {figure}={amount}{_bytes(answer)}"
+
+
+def gate_value(answer: Gate) -> str:
+    """What was found, in the unit of the limit and with enough digits to tell it from that."""
+    if answer.value is None:
+        return "more than none" if answer.passed is False else "unknown"
+    if answer.name in UNITS:
+        return f"{answer.value:.2f}{UNITS[answer.name]}"
+    bound = "≥ " if answer.passed is None else ""
+    if _in_percent(answer):
+        return f"{bound}{answer.value:+.6g} %"
+    sign = "+" if answer.name.startswith(INCREASE) else ""
+    return f"{bound}{answer.value:{sign},.0f}{_bytes(answer)}"
+
+
+def _in_percent(answer: Gate) -> bool:
+    return answer.name.startswith(INCREASE) and answer.name.endswith(PERCENT)
+
+
+def _bytes(answer: Gate) -> str:
+    return " bytes" if "memory" in answer.name and not _in_percent(answer) else ""
 
 
 def _pace(result: Comparison) -> str:

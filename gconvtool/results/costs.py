@@ -27,7 +27,7 @@ class Layer:
 
     A row with a `parent` is a part of that row, inside a body of control flow: its figures are
     those of one trip, and `times` says how many trips count (0 in the cheaper branch of an If, None
-    where that depends on data).
+    where that depends on data). The parent's figures hold those of its parts, but for `params`.
     """
 
     name: str

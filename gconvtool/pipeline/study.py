@@ -1,0 +1,162 @@
+"""An analysis and what else is asked: what if, at which sizes, under which roof and limits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from itertools import product
+from pathlib import Path
+
+from gconvtool import budgets, costs, roofline, whatif
+from gconvtool.budgets import Limits
+from gconvtool.differences import difference
+from gconvtool.errors import GconvError, InputError
+from gconvtool.explain import explain
+from gconvtool.facts import nested
+from gconvtool.pipeline.source import Feed, Model, Network, Reading, count, read
+from gconvtool.recipes import Recipe
+from gconvtool.results import (
+    Analysis,
+    Difference,
+    Explanation,
+    Failed,
+    Roofline,
+    Study,
+    SweepRow,
+    WhatIf,
+)
+from gconvtool.timing import peaks
+
+SECONDS_FOR_PEAKS = 2.0
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """A machine's limits: GFLOP/s and GB/s; `measured` on this one if they were not given."""
+
+    gflops: float
+    bandwidth_gbs: float
+    measured: bool = False
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What else is asked about a network.
+
+    `sweep` is a list of axes: each of them gives sizes to some open dimensions, and every
+    combination is counted.
+    """
+
+    what_if: tuple[Recipe, ...] = ()
+    sweep: tuple[tuple[Mapping[str, int], ...], ...] = ()
+    peaks: Peaks | None = None
+    explain: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+
+def what_if(
+    model: Model,
+    recipe: Recipe,
+    *,
+    dims: Mapping[str, int] | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> WhatIf:
+    """What a network would cost if its convolutions were rewritten; nothing is.
+
+    Raises:
+        InputError: no valid model, or sizes for what it does not have.
+    """
+    feed = Feed(dims=dims or {}, input_shapes=input_shapes or {})
+    reading = read(Network.open(model), feed)
+    return whatif.what_if(reading.survey, reading.analysis, recipe)
+
+
+def study(model: Model, feed: Feed, questions: Questions) -> Study:
+    """An analysis, and the answers to everything else that was asked.
+
+    Raises:
+        InputError: no valid model, sizes for what it does not have, or a layer that is not there.
+    """
+    network = Network.open(model)
+    reading = read(network, feed)
+    result = reading.analysis
+    return Study(
+        analysis=result,
+        savings=whatif.savings(reading.survey, result),
+        what_if=tuple(whatif.what_if(reading.survey, result, r) for r in questions.what_if),
+        roofline=_roofline(result, questions.peaks),
+        sweep=tuple(_sweep(network, feed, questions.sweep)),
+        explanations=tuple(_explain(reading, name) for name in questions.explain),
+        gates=budgets.judge(result, questions.limits),
+    )
+
+
+def studies(models: Iterable[str], feed: Feed, questions: Questions) -> tuple[Study | Failed, ...]:
+    """The same for several files and folders of them; one that fails does not stop the others.
+
+    Raises:
+        InputError: a folder without any model.
+    """
+    return tuple(_attempt(path, feed, questions) for path in _files(models))
+
+
+def compare(a: Analysis, b: Analysis) -> Difference:
+    """Two analyses side by side."""
+    return difference(a, b)
+
+
+def measure_peaks() -> Peaks:
+    """This machine's limits, by numpy's matrix product and copy (about two seconds)."""
+    gflops, bandwidth = peaks.measure(time.perf_counter, SECONDS_FOR_PEAKS)
+    return Peaks(gflops, bandwidth, measured=True)
+
+
+def _attempt(path: str, feed: Feed, questions: Questions) -> Study | Failed:
+    try:
+        return study(path, feed, questions)
+    except GconvError as error:
+        return Failed(path, str(error))
+
+
+def _files(models: Iterable[str]) -> Iterator[str]:
+    for name in models:
+        path = Path(name)
+        if not path.is_dir():
+            yield name
+            continue
+        found = sorted(str(file) for file in path.rglob("*.onnx") if file.is_file())
+        if not found:
+            raise InputError(f"{name}: a folder without any .onnx file")
+        yield from found
+
+
+def _roofline(result: Analysis, limits: Peaks | None) -> Roofline | None:
+    if limits is None:
+        return None
+    return roofline.place(result.layers, limits.gflops, limits.bandwidth_gbs, limits.measured)
+
+
+def _sweep(
+    network: Network, feed: Feed, axes: Sequence[Sequence[Mapping[str, int]]]
+) -> Iterator[SweepRow]:
+    """Every combination of the axes' sizes; none for no axes."""
+    for choice in product(*axes) if axes else ():
+        sizes = {name: size for part in choice for name, size in part.items()}
+        at = replace(feed, dims={**feed.dims, **sizes})
+        yield SweepRow(sizes, count(network, at).totals)
+
+
+def _explain(reading: Reading, name: str) -> Explanation:
+    nodes = {node.name: node for node in nested(reading.survey.nodes)}
+    if name not in nodes:
+        close = get_close_matches(name, nodes, 3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "analyze lists their names"
+        raise InputError(f"--explain {name}: no such layer; {hint}")
+    row = next((layer for layer in reading.analysis.layers if layer.name == name), None)
+    if row is None:
+        raise InputError(f"--explain {name}: a {nodes[name].op}, which costs nothing to count")
+    survey = reading.survey
+    site = survey.sites.get(name) or survey.heads.get(name)
+    return explain(nodes[name], site, row, costs.explain(nodes[name]))

@@ -1,0 +1,16 @@
+"""Results as terminal pages. Numbers are never cut: names fold, and narrow pages drop columns."""
+
+from gconvtool.report.terminal.comparison import comparison_page
+from gconvtool.report.terminal.conversion import conversion_page
+from gconvtool.report.terminal.difference import DifferencePage
+from gconvtool.report.terminal.several import SeveralPage
+from gconvtool.report.terminal.study import AnalysisPage, StudyPage
+
+__all__ = [
+    "AnalysisPage",
+    "DifferencePage",
+    "SeveralPage",
+    "StudyPage",
+    "comparison_page",
+    "conversion_page",
+]

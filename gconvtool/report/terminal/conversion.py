@@ -1,0 +1,72 @@
+"""The page of `convert`: what became of every convolution, then the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from gconvtool.report import words
+from gconvtool.report.tables.table import Table, names, numbers, texts
+from gconvtool.report.terminal.prose import line, title
+from gconvtool.report.terminal.sheet import Sheet
+from gconvtool.results import Conversion, Drift, SiteOutcome
+
+LABEL = 11
+
+
+def conversion_page(result: Conversion) -> RenderableType:
+    """Sites, sums before and after, and how far the outputs moved."""
+    heading = f"{result.model} → {result.output}" if result.output else result.model
+    parts: list[RenderableType] = [title(heading)]
+    if result.sites:
+        parts += [Text(), Sheet(_sites(result.sites))]
+    parts += [Text(), *_summary(result)]
+    if result.output is None:
+        done = f"{words.plural(len(result.converted), 'convolution')} would be converted"
+        parts.append(line(f"{done}; nothing was written."))
+    return Group(*parts)
+
+
+def _sites(sites: Sequence[SiteOutcome]) -> Table:
+    errors = ["" if site.error is None else words.percent(site.error) for site in sites]
+    after = [words.number(site.macs_after) if site.recipe else "" for site in sites]
+    return Table(
+        (
+            names("Convolution", [site.name for site in sites]),
+            texts("Becomes", [site.recipe or f"kept: {site.reason}" for site in sites]),
+            numbers("Error", errors, rank=2),
+            numbers("MACs before", [words.number(site.macs_before) for site in sites], rank=1),
+            numbers("after", after),
+        ),
+        tuple("" if site.recipe else "dim" for site in sites),
+    )
+
+
+def _summary(result: Conversion) -> Iterator[Text]:
+    before, after = result.before, result.after
+    costs = (words.total(totals.macs, totals.exact) for totals in (before, after))
+    yield _changed("MACs", " → ".join(costs), words.ratio(before, after, "macs"))
+    params = (words.number(totals.params) for totals in (before, after))
+    yield _changed("Parameters", " → ".join(params), words.ratio(before, after, "params"))
+    if result.folded:
+        folded = words.plural(result.folded, "batch normalisation")
+        yield line(f"{'Exact':<{LABEL}} {folded} folded in")
+    for part in result.drift:
+        yield from _drift(part, result)
+
+
+def _changed(label: str, figures: str, ratio: str) -> Text:
+    text = Text(f"{label:<{LABEL}} {figures}", overflow="fold")
+    return text.append(f", {ratio}", style="bold") if ratio else text
+
+
+def _drift(part: Drift, result: Conversion) -> Iterator[Text]:
+    unseen = " that were not fitted to" if result.drift_unseen else ""
+    where = f"{words.plural(part.samples, 'sample')} of {result.drift_source}{unseen}"
+    yield line(f"{'Drift':<{LABEL}} {words.drift(part)}")
+    yield line(f"{'':<{LABEL}} on {where}")
+    lost = words.quality(part)
+    if lost:
+        yield line(f"{'Accuracy':<{LABEL}} {lost}", "bold")
