@@ -2,9 +2,14 @@
 
     python benchmarks/analyze_speed.py
 
-Chains of convolution, activation and addition of 1,000 to 10,000 nodes. Prints, for each, the time
-of `gconvtool.analyze` against `onnx_ir.load` plus its shape inference (bar: 2), and the time per
-node against that of the shortest chain (linear: about 1).
+Chains of 1,000 to 10,000 nodes. Prints, for each, the time of `gconvtool.analyze` against
+`onnx_ir.load` plus ONNX's shape inference (bar: 2), and the time per node against that of the
+shortest chain of its kind (linear: about 1). The kinds:
+
+    fixed       residual blocks of convolution, activation and addition over a map of 32×32
+    open        the same over N×8×H×W
+    shrinking   convolutions without padding: H − 2, H − 4, …, a new expression at each
+    down, up    strides and transposed strides in turn: roundings of roundings of H
 """
 
 from __future__ import annotations
@@ -12,42 +17,68 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx_ir.passes.common import ShapeInferencePass
 
 import gconvtool
 
 SIZES = (1_000, 3_000, 10_000)
 ROUNDS = 5
+Block = Callable[[int, str, str], list[NodeProto]]
+"""Three nodes: of a block's number, from the value of a name to that of another."""
 
 
-def chain(nodes: int, path: Path) -> None:
-    """Residual blocks of a 3x3 convolution, an activation and an addition."""
+def residual(n: int, x: str, y: str) -> list[NodeProto]:
+    return [
+        helper.make_node("Conv", [x, f"w{n}"], [f"c{n}"], pads=[1] * 4),
+        helper.make_node("Relu", [f"c{n}"], [f"r{n}"]),
+        helper.make_node("Add", [f"r{n}", x], [y]),
+    ]
+
+
+def shrinking(n: int, x: str, y: str) -> list[NodeProto]:
+    return [
+        helper.make_node("Conv", [x, f"w{n}"], [f"c{n}"]),
+        helper.make_node("Relu", [f"c{n}"], [f"r{n}"]),
+        helper.make_node("Sigmoid", [f"r{n}"], [y]),
+    ]
+
+
+def down_up(n: int, x: str, y: str) -> list[NodeProto]:
+    return [
+        helper.make_node("Conv", [x, f"w{n}"], [f"c{n}"], pads=[1] * 4, strides=[2, 2]),
+        helper.make_node("Relu", [f"c{n}"], [f"r{n}"]),
+        helper.make_node("ConvTranspose", [f"r{n}", f"w{n}"], [y], strides=[2, 2], pads=[1] * 4),
+    ]
+
+
+KINDS: Mapping[str, tuple[Block, Sequence[int | str]]] = {
+    "fixed": (residual, ("N", 8, 32, 32)),
+    "open": (residual, ("N", 8, "H", "W")),
+    "shrinking": (shrinking, ("N", 8, "H", "W")),
+    "down, up": (down_up, ("N", 8, "H", "W")),
+}
+
+
+def chain(nodes: int, block: Block, shape: Sequence[int | str], path: Path) -> None:
+    """Blocks one after another, each with a 3×3 weight of its own."""
     rng = np.random.default_rng(0)
-    made, weights, x = [], [], "x"
-    for block in range(nodes // 3):
-        weights.append(
-            numpy_helper.from_array(rng.standard_normal((8, 8, 3, 3), np.float32), f"w{block}")
-        )
-        made += [
-            helper.make_node("Conv", [x, f"w{block}"], [f"c{block}"], pads=[1] * 4),
-            helper.make_node("Relu", [f"c{block}"], [f"r{block}"]),
-            helper.make_node("Add", [f"r{block}", x], [f"a{block}"]),
-        ]
-        x = f"a{block}"
-    shape = ["N", 8, 32, 32]
+    blocks = nodes // 3
     graph = helper.make_graph(
-        made,
+        [node for n in range(blocks) for node in block(n, f"a{n}", f"a{n + 1}")],
         "chain",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(x, TensorProto.FLOAT, shape)],
-        weights,
+        [helper.make_tensor_value_info("a0", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(f"a{blocks}", TensorProto.FLOAT, [None] * len(shape))],
+        [
+            numpy_helper.from_array(rng.standard_normal((8, 8, 3, 3), np.float32), f"w{n}")
+            for n in range(blocks)
+        ],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
 
@@ -62,22 +93,29 @@ def seconds(act: Callable[[Path], object], path: Path) -> float:
     return time.perf_counter() - start
 
 
+def measure(path: Path) -> tuple[float, float]:
+    """Seconds of ours, and the ratio to the others', of rounds in turn."""
+    pairs = [
+        (seconds(gconvtool.analyze, path), seconds(load_and_infer, path)) for _ in range(ROUNDS)
+    ]
+    ours = statistics.median(pair[0] for pair in pairs)
+    return ours, statistics.median(a / b for a, b in pairs)
+
+
 def main() -> None:
-    per_node: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "chain.onnx"
-        for size in SIZES:
-            chain(size, path)
-            pairs = [
-                (seconds(gconvtool.analyze, path), seconds(load_and_infer, path))
-                for _ in range(ROUNDS)
-            ]
-            ratio = statistics.median(ours / base for ours, base in pairs)
-            per_node.append(statistics.median(ours for ours, _ in pairs) / size)
-            print(
-                f"{size:>6,} nodes: {ratio:.2f}x of load plus inference, "
-                f"{per_node[-1] / per_node[0]:.2f}x of the shortest chain's time per node"
-            )
+        for kind, (block, shape) in KINDS.items():
+            per_node: list[float] = []
+            for size in SIZES:
+                chain(size, block, shape, path)
+                ours, ratio = measure(path)
+                per_node.append(ours / size)
+                print(
+                    f"{kind:<10}{size:>7,} nodes: {ratio:5.2f}x of load plus inference, "
+                    f"{per_node[-1] / per_node[0]:5.2f}x of the shortest chain's time per node",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

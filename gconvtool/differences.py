@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gconvtool.results import Analysis, Difference, LayerChange
+from gconvtool.results import Analysis, Difference, LayerChange, Study
 
 
-def difference(a: Analysis, b: Analysis) -> Difference:
+def difference(a: Study, b: Study) -> Difference:
     """Every layer of both, in A's order; what only B has follows what stands before it there."""
-    return Difference(a, b, tuple(_changes(a, b)))
+    return Difference(a, b, tuple(_changes(a.analysis, b.analysis)))
 
 
 def _changes(a: Analysis, b: Analysis) -> Iterator[LayerChange]:

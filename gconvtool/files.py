@@ -40,9 +40,7 @@ def _check_target(path: Path, sources: Iterable[Path], force: bool) -> None:
         raise InputError(f"{path}: exists already; use --force to replace it")
 
 
-def write(
-    content: bytes, path: Path, check: Callable[[Path], None] = lambda written: None
-) -> None:
+def write(content: bytes, path: Path, check: Callable[[Path], None] = lambda written: None) -> None:
     """Write beside the target, let `check` read the file, then rename it into place.
 
     Whatever goes wrong, the target is as it was and no other file is left.

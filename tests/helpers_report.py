@@ -99,8 +99,8 @@ AFTER = Analysis(
     {"grouped": KindTotal(1, 28901376, 9216)},
 )  # fmt: skip
 DIFFERENCE = Difference(
-    replace(SMALL.analysis, layers=(STEM, NOTED, RELU)),
-    AFTER,
+    Study(replace(SMALL.analysis, layers=(STEM, NOTED, RELU))),
+    Study(AFTER),
     (LayerChange("stem/conv", STEM, GROUPED), LayerChange("dw", NOTED, None),
      LayerChange("new", None, replace(NOTED, name="new")), LayerChange("relu", RELU, RELU)),
 )  # fmt: skip

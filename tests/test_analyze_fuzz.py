@@ -77,7 +77,7 @@ def trouble(source: Path | ir.Model) -> str | None:
         lines = str(error).splitlines()
         return None if len(lines) == 1 and lines[0].isprintable() else f"unclear: {error!r}"
     except Exception as error:
-        return f"{type(error).__name__}: {error}"[:200]
+        return f"{type(error).__name__}: {str(error).splitlines()[:1]}"
     if result.totals.exact != (not result.unknown):
         return "unknown nodes and exact totals"
     if result.totals.macs < 0 or result.totals.params < 0:
@@ -325,7 +325,6 @@ ABSURD: dict[str, Callable[[], bytes]] = {
     "a thousand calls": lambda: _text(CALL, _doubling(10)),
     "a call of nothing": lambda: _text(CALL),
     "If thirty deep": lambda: _nested(30),
-    "If seventy deep": lambda: _nested(70),
     "a node that reads itself": lambda: _text("(float[4] x) => (float[4] y) { y = Add (x, y) }"),
     "nodes in a circle": lambda: _text(
         "(float[4] x) => (float[4] y) { y = Add (x, h)  h = Relu (y) }"

@@ -38,6 +38,21 @@ def answer(document: Mapping[str, Any]) -> None:
     _write(text)
 
 
+def say(text: str) -> None:
+    """Print a text on stdout, with one line end after it; escaped where it cannot be printed."""
+    if sys.stdout is None:
+        return
+    encoding = sys.stdout.encoding or "utf-8"
+    _write(text.encode(encoding, "backslashreplace").decode(encoding).rstrip("\n"))
+
+
+def plain(page: RenderableType) -> str:
+    """A page as text without colours, as wide as into a pipe."""
+    text = io.StringIO()
+    _console(None, text).print(page)
+    return text.getvalue().rstrip("\n")
+
+
 def _write(text: str) -> None:
     with _stdout():
         sys.stdout.write(text + "\n")

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -98,10 +99,15 @@ def _answer(error: GconvError, code: int, words: Sequence[str]) -> int:
     """One line on stderr, and a document on stdout where one was asked for."""
     message = " ".join(str(error).split())
     console.fail(message)
-    if "--json" in words:
+    if _wants_json(words):
         from gconvtool.report import document
 
         command = next((word for word in words if word in COMMANDS), "error")
         with suppress(MissingError):  # stdout is full, and stderr has the message
             console.answer(document.failure(type(error).__name__, message, code, command))
     return code
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    plain = "--json" in words or "--format=json" in words
+    return plain or ("--format", "json") in pairwise(words)

@@ -11,15 +11,22 @@ from pathlib import Path
 
 from gconvtool import budgets, costs, roofline, whatif
 from gconvtool.budgets import Limits
-from gconvtool.differences import difference
 from gconvtool.errors import GconvError, InputError
 from gconvtool.explain import explain
 from gconvtool.facts import nested
-from gconvtool.pipeline.source import Feed, Model, Network, Reading, count, read
+from gconvtool.pipeline.source import (
+    Feed,
+    Model,
+    Network,
+    Progress,
+    Reading,
+    count,
+    read,
+    silent,
+)
 from gconvtool.recipes import Recipe
 from gconvtool.results import (
     Analysis,
-    Difference,
     Explanation,
     Failed,
     Roofline,
@@ -93,18 +100,20 @@ def study(model: Model, feed: Feed, questions: Questions) -> Study:
     )
 
 
-def studies(models: Iterable[str], feed: Feed, questions: Questions) -> tuple[Study | Failed, ...]:
+def studies(
+    models: Iterable[str], feed: Feed, questions: Questions, progress: Progress = silent
+) -> tuple[Study | Failed, ...]:
     """The same for several files and folders of them; one that fails does not stop the others.
 
     Raises:
         InputError: a folder without any model.
     """
-    return tuple(_attempt(path, feed, questions) for path in _files(models))
-
-
-def compare(a: Analysis, b: Analysis) -> Difference:
-    """Two analyses side by side."""
-    return difference(a, b)
+    paths = tuple(_files(models))
+    results = []
+    for done, path in enumerate(paths):
+        progress(path, done, len(paths))
+        results.append(_attempt(path, feed, questions))
+    return tuple(results)
 
 
 def measure_peaks() -> Peaks:

@@ -87,17 +87,18 @@ def difference(result: Difference) -> Document:
     `difference` is b - a and `ratio` b / a, null where a figure is not known; layers that are
     alike in both are left out.
     """
+    a, b = result.a.analysis, result.b.analysis
     changes = [change for change in result.layers if change.a != change.b]
     return {
-        **_head("analyze-difference", result.a.model),
-        "models": {"a": analysis(result.a), "b": analysis(result.b)},
+        **_head("analyze-difference", a.model),
+        "models": {"a": study(result.a), "b": study(result.b)},
         "totals": {
-            name: side_by_side(figure(result.a.totals, name), figure(result.b.totals, name))
+            name: side_by_side(figure(a.totals, name), figure(b.totals, name))
             for name in ("macs", "flops", "params", *OTHER_FIGURES)
         },
         "kinds": {
-            kind: {"a": _kind(result.a.kinds.get(kind)), "b": _kind(result.b.kinds.get(kind))}
-            for kind in {**result.a.kinds, **result.b.kinds}
+            kind: {"a": _kind(a.kinds.get(kind)), "b": _kind(b.kinds.get(kind))}
+            for kind in {**a.kinds, **b.kinds}
         },
         "layers": [_change(change) for change in changes],
     }

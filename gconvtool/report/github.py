@@ -4,6 +4,7 @@ A command is a line `::error title=TITLE::MESSAGE`. In both, `%` and line ends a
 `%0D` and `%0A`, and in a title `:` and `,` as `%3A` and `%2C`
 (https://docs.github.com/actions/reference/workflow-commands-for-github-actions).
 """
+# No `from __future__ import annotations` here: it would take the name of what this file is for.
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias

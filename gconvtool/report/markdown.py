@@ -56,7 +56,7 @@ def code(name: str) -> str:
 
 def table(content: Table) -> str:
     """A table, without bars."""
-    columns = [column for column in content.columns if column.content != "bars"]
+    columns = [column for column in content.filled if column.content != "bars"]
     head = [[text(column.title) for column in columns], [_rule(column) for column in columns]]
     rows = zip(*([*map(_cells(column), column.cells)] for column in columns), strict=True)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (*head, *rows))
@@ -149,15 +149,18 @@ def _unknown(nodes: Sequence[Unknown], heading: str = "could not be counted") ->
 
 
 def _difference(result: Difference, convention: Convention) -> Iterator[str]:
-    yield f"## {code(result.a.model)} and {code(result.b.model)}"
-    yield f"A is {code(result.a.model)}, B is {code(result.b.model)}."
+    yield f"## {code(result.a.analysis.model)} and {code(result.b.analysis.model)}"
+    yield f"A is {code(result.a.analysis.model)}, B is {code(result.b.analysis.model)}."
     yield from _part("Totals", tables.changed_totals(result, convention))
     yield from _part("Kinds", tables.kinds_beside(result, convention))
-    changes = [change for change in result.layers if change.a != change.b]
-    yield from _part(sentences.alike(result), tables.changed_layers(changes, convention))
-    yield from _unknown(result.a.unknown, "of A could not be counted")
-    yield from _unknown(result.b.unknown, "of B could not be counted")
+    yield from _part(sentences.alike(result), tables.changed_layers(result, convention))
+    yield from _unknown(result.a.analysis.unknown, "of A could not be counted")
+    yield from _unknown(result.b.analysis.unknown, "of B could not be counted")
     yield sentences.THE_TWO
+    for letter, one in (("A", result.a), ("B", result.b)):
+        if parts := list(_besides(one, convention, layers=True)):
+            yield f"## {letter}: {code(one.analysis.model)}"
+            yield from parts
 
 
 def _part(heading: str, content: Table | None) -> Iterator[str]:

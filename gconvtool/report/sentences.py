@@ -9,7 +9,16 @@ from collections.abc import Mapping
 
 from gconvtool.report import words
 from gconvtool.report.words import CONVENTIONS, Convention
-from gconvtool.results import Analysis, Difference, Role, Roofline, Stored, Totals, WhatIf
+from gconvtool.results import (
+    Analysis,
+    Difference,
+    LayerChange,
+    Role,
+    Roofline,
+    Stored,
+    Totals,
+    WhatIf,
+)
 
 LONGEST_FORMULA = 300
 """Characters of a formula that a page has room for; a longer one is left to the document."""
@@ -115,10 +124,20 @@ def under_the_roof(result: Roofline) -> str:
 
 
 def alike(result: Difference) -> str:
-    """How many layers differ, and how many do not."""
-    changed = sum(change.a != change.b for change in result.layers)
+    """How many of the layers with a cost differ, and how many do not."""
+    layers = costly(result)
+    changed = sum(change.a != change.b for change in layers)
     verb = "differs" if changed == 1 else "differ"
-    return f"{words.plural(changed, 'layer')} {verb}, {len(result.layers) - changed:,} alike"
+    return f"{words.plural(changed, 'layer')} {verb}, {len(layers) - changed:,} alike"
+
+
+def costly(result: Difference) -> tuple[LayerChange, ...]:
+    """Layers with MACs or parameters, or an unknown number of them, on one side at least."""
+    return tuple(
+        change
+        for change in result.layers
+        if any(layer and (layer.macs != 0 or layer.params) for layer in (change.a, change.b))
+    )
 
 
 def _fewer(before: Totals, after: Totals, what: str) -> str:

@@ -258,8 +258,8 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two networks side by side."""
+    """Two networks side by side, with all that was asked of each."""
 
-    a: Analysis
-    b: Analysis
+    a: Study
+    b: Study
     layers: tuple[LayerChange, ...]

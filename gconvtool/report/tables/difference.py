@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gconvtool.report import words
+from gconvtool.report.sentences import costly
 from gconvtool.report.tables.table import Column, Table, counts, names, numbers, texts
 from gconvtool.report.tables.totals import telling
 from gconvtool.report.words import CONVENTIONS, Convention
@@ -23,7 +24,7 @@ FIGURES = {
 
 def changed_totals(result: Difference, convention: Convention) -> Table:
     """A row a figure; how much B has more, and how many times as much."""
-    whole = result.a.totals, result.b.totals
+    whole = result.a.analysis.totals, result.b.analysis.totals
     found: dict[str, list[int | None]] = {
         label: [getattr(totals, name) for totals in whole] for label, name in FIGURES.items()
     }
@@ -45,24 +46,28 @@ def changed_totals(result: Difference, convention: Convention) -> Table:
 
 def kinds_beside(result: Difference, convention: Convention) -> Table:
     """A row a kind of either."""
-    both = result.a.kinds, result.b.kinds
+    both = result.a.analysis.kinds, result.b.analysis.kinds
     kinds = [dict(telling(kinds)) for kinds in both]
     every = list({**kinds[0], **kinds[1]})
     found = [[side.get(kind) for kind in every] for side in kinds]
     macs = [[words.cost(k.macs, convention) if k else 0 for k in side] for side in found]
     layers = [[k.count if k else 0 for k in side] for side in found]
+    params = [[k.params if k else 0 for k in side] for side in found]
     return Table(
         (
             texts("Kind", every),
-            counts("Layers A", layers[0], rank=2),
-            counts("B", layers[1], rank=2),
+            counts("Layers A", layers[0], rank=3),
+            counts("B", layers[1], rank=3),
+            counts("Params A", params[0], rank=2),
+            counts("B", params[1], rank=2),
             *_beside(CONVENTIONS[convention], *macs),
         )
     )
 
 
-def changed_layers(rows: Sequence[LayerChange], convention: Convention) -> Table:
-    """A row a layer, with what became of it."""
+def changed_layers(result: Difference, convention: Convention) -> Table:
+    """A row a layer that has a cost and differs, with what became of it."""
+    rows = [change for change in costly(result) if change.a != change.b]
     sides = [[row.a for row in rows], [row.b for row in rows]]
     params = [[layer.params if layer else 0 for layer in side] for side in sides]
     macs = [[words.cost(layer.macs, convention) if layer else 0 for layer in s] for s in sides]

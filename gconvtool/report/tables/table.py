@@ -39,6 +39,11 @@ class Table:
     styles: tuple[str, ...] = ()
 
     @property
+    def filled(self) -> tuple[Column, ...]:
+        """Columns that tell something; all of them where there are no rows."""
+        return tuple(column for column in self.columns if any(column.cells)) or self.columns
+
+    @property
     def rows(self) -> int:
         """How many there are."""
         return len(self.columns[0].cells)

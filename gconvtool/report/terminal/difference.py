@@ -8,7 +8,7 @@ from rich.text import Text
 from gconvtool.report import sentences, tables
 from gconvtool.report.terminal.prose import line, section, title
 from gconvtool.report.terminal.sheet import Sheet
-from gconvtool.report.terminal.study import unknown
+from gconvtool.report.terminal.study import besides, unknown
 from gconvtool.report.words import Convention
 from gconvtool.results import Difference
 
@@ -22,8 +22,8 @@ class DifferencePage:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         result, convention = self.result, self.convention
-        yield title(f"A  {result.a.model}")
-        yield title(f"B  {result.b.model}")
+        yield title(f"A  {result.a.analysis.model}")
+        yield title(f"B  {result.b.analysis.model}")
         for table in (
             tables.changed_totals(result, convention),
             tables.kinds_beside(result, convention),
@@ -31,10 +31,14 @@ class DifferencePage:
             yield Text()
             yield Sheet(table)
         yield from section(sentences.alike(result))
-        changes = [change for change in result.layers if change.a != change.b]
-        if changes:
-            yield Sheet(tables.changed_layers(changes, convention))
-        yield from unknown(result.a.unknown, "of A could not be counted")
-        yield from unknown(result.b.unknown, "of B could not be counted")
+        layers = tables.changed_layers(result, convention)
+        if layers.rows:
+            yield Sheet(layers)
+        yield from unknown(result.a.analysis.unknown, "of A could not be counted")
+        yield from unknown(result.b.analysis.unknown, "of B could not be counted")
         yield Text()
         yield line(sentences.THE_TWO)
+        for letter, study in (("A", result.a), ("B", result.b)):
+            if parts := list(besides(study, convention)):
+                yield from section(f"{letter}  {study.analysis.model}")
+                yield from parts

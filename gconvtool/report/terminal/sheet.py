@@ -55,7 +55,7 @@ class Sheet:
         self.styles = table.styles or ("",) * table.rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        tracks = kept([Track.of(column) for column in self.table.columns], options.max_width)
+        tracks = kept([Track.of(column) for column in self.table.filled], options.max_width)
         fits = room(tracks, options.max_width) >= 0
         lines = self._grid if fits else self._paragraphs
         for style, line in lines(tracks, options.max_width):

@@ -1,0 +1,30 @@
+"""An earlier analysis, read back as what a new one is compared with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gconvtool.errors import InputError
+
+if TYPE_CHECKING:
+    from gconvtool.results import Totals
+
+
+def totals(name: str) -> Totals:
+    """The totals of a document that `analyze --json` wrote.
+
+    Raises:
+        InputError: there is no such file, or it holds something else.
+    """
+    from gconvtool.report.document import totals_of
+
+    try:
+        return totals_of(json.loads(Path(name).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"--baseline {name}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # no UTF-8, or no JSON
+        raise InputError(f"--baseline {name}: no JSON document: {error}") from error
+    except InputError as error:
+        raise InputError(f"--baseline {name}: {error}") from error
