@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from gconvtool.pipeline.analyze import analyze, load
     from gconvtool.pipeline.compare import Gates, bench, verify
     from gconvtool.pipeline.convert import convert
-    from gconvtool.recipes import Grouped, Separable
-    from gconvtool.results import Analysis, Comparison, Conversion, Drift, Verification
+    from gconvtool.pipeline.study import what_if
+    from gconvtool.recipes import Gdc, Grouped, Separable
+    from gconvtool.results import Analysis, Comparison, Conversion, Drift, Verification, WhatIf
     from gconvtool.runtime.inputs import ImageOptions
 
 _HOMES = {
@@ -24,8 +25,9 @@ _HOMES = {
     "pipeline.analyze": ("analyze", "load"),
     "pipeline.compare": ("Gates", "bench", "verify"),
     "pipeline.convert": ("convert",),
-    "recipes": ("Grouped", "Separable"),
-    "results": ("Analysis", "Comparison", "Conversion", "Drift", "Verification"),
+    "pipeline.study": ("what_if",),
+    "recipes": ("Gdc", "Grouped", "Separable"),
+    "results": ("Analysis", "Comparison", "Conversion", "Drift", "Verification", "WhatIf"),
     "runtime.inputs": ("ImageOptions",),
 }
 
@@ -36,6 +38,7 @@ __all__ = [
     "Drift",
     "Gates",
     "GconvError",
+    "Gdc",
     "Grouped",
     "ImageOptions",
     "InputError",
@@ -43,12 +46,14 @@ __all__ = [
     "Separable",
     "Verification",
     "VerificationError",
+    "WhatIf",
     "__version__",
     "analyze",
     "bench",
     "convert",
     "load",
     "verify",
+    "what_if",
 ]
 
 

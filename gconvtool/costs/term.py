@@ -107,12 +107,20 @@ def _split(term: Term) -> tuple[int, tuple[str, ...]] | None:
     for factor in term.factors:
         for dim in (None,) if factor.dims is None else factor.dims:
             if isinstance(dim, str):
-                names.append(dim)
+                times, name = _scaled(dim)
+                number *= times
+                names.append(name)
             elif dim is None or dim < 1:
                 return None
             else:
                 number *= dim
     return number, tuple(names)
+
+
+def _scaled(dim: str) -> tuple[int, str]:
+    """`8*ceil(H/32)` as 8 and `ceil(H/32)`, where that is all."""
+    match = re.fullmatch(r"(\d+)\*([\w.]+|\w+\([^()]*\))", dim)
+    return (int(match[1]), match[2]) if match else (1, dim)
 
 
 def _monomial(number: int, names: tuple[str, ...]) -> str:
@@ -125,7 +133,7 @@ def _bracketed(dim: str) -> str:
     outside, previous = dim, ""
     while outside != previous:
         outside, previous = PARENTHESES.sub("", outside), outside
-    return dim if re.fullmatch(r"\w+", outside) else f"({dim})"
+    return dim if re.fullmatch(r"[\w.]+", outside) else f"({dim})"
 
 
 def _line(term: Term, name: str) -> str:

@@ -25,8 +25,8 @@ LARGEST_EXPRESSION = 200
 
 
 @lru_cache(maxsize=4096)
-def _canonical(text: str) -> int | ir.SymbolicDim:
-    expression = _flat(sympy.nsimplify(ir.SymbolicDim(text)._expr, rational=True))
+def _canonical(expression: sympy.Expr) -> int | ir.SymbolicDim:
+    expression = _flat(sympy.nsimplify(expression, rational=True))
     return int(expression) if expression.is_Integer else ir.SymbolicDim(expression)
 
 
@@ -42,7 +42,7 @@ def canonical(dim: int | ir.SymbolicDim) -> int | ir.SymbolicDim:
     if isinstance(dim, int) or not is_compound(dim):
         return dim
     try:
-        return _canonical(str(dim.value))
+        return _canonical(dim._expr)  # the text would be read back as (−H)² where it says −H²
     except ValueError:  # onnx_ir reads back no function that it does not know
         return dim
 

@@ -57,6 +57,7 @@ class _Scribe:
         self.heads: dict[str, ConvSite] = {}
         self.inner: dict[str, Skip] = {}
         self._brief = brief
+        self._nameless = 0
         self._tensors: dict[int, Parameter] = {}
 
     def facts(self, graph: ir.Graph, prefix: str) -> tuple[NodeFact, ...]:
@@ -66,9 +67,9 @@ class _Scribe:
         return tuple(self._fact(node, prefix) for node in graph)
 
     def _fact(self, node: ir.Node, prefix: str) -> NodeFact:
-        for index, value in enumerate(node.outputs):
-            self.names[value] = prefix + (value.name or f"{node.name}.{index}" * (index == 0))
-        name = self.names[node.outputs[0]] if node.outputs else prefix + (node.name or "")
+        for value in node.outputs:
+            self.names[value] = prefix + value.name if value.name else ""
+        name = self._name(node, prefix)
         fact = NodeFact(
             name=name,
             op=node.op_type,
@@ -80,6 +81,14 @@ class _Scribe:
             bodies=tuple(self._bodies(node, name)),
         )
         return fact if self._brief else self._full(fact, node, inside=bool(prefix))
+
+    def _name(self, node: ir.Node, prefix: str) -> str:
+        """Its first output's name; without any, its own, or its operator and how many came before."""
+        first = next((self.names[value] for value in node.outputs if value.name), None)
+        if first is not None:
+            return first
+        self._nameless += not node.name
+        return prefix + (node.name or f"{node.op_type}_{self._nameless}")
 
     def _full(self, fact: NodeFact, node: ir.Node, inside: bool) -> NodeFact:
         self._note_site(node, fact.name, inside)

@@ -84,7 +84,7 @@ def _study(result: Study, convention: Convention, layers: bool) -> Iterator[str]
         yield from _part(
             "Converting would save most at", tables.savings(result.savings, convention)
         )
-    yield from _unknown(analysis.unknown)
+    yield from _unknown(sentences.unexplained(analysis))
     yield from _besides(result, convention, layers)
 
 
@@ -154,8 +154,8 @@ def _difference(result: Difference, convention: Convention) -> Iterator[str]:
     yield from _part("Totals", tables.changed_totals(result, convention))
     yield from _part("Kinds", tables.kinds_beside(result, convention))
     yield from _part(sentences.alike(result), tables.changed_layers(result, convention))
-    yield from _unknown(result.a.analysis.unknown, "of A could not be counted")
-    yield from _unknown(result.b.analysis.unknown, "of B could not be counted")
+    yield from _unknown(sentences.unexplained(result.a.analysis), "of A could not be counted")
+    yield from _unknown(sentences.unexplained(result.b.analysis), "of B could not be counted")
     yield sentences.THE_TWO
     for letter, one in (("A", result.a), ("B", result.b)):
         if parts := list(_besides(one, convention, layers=True)):

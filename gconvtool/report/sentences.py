@@ -17,6 +17,7 @@ from gconvtool.results import (
     Roofline,
     Stored,
     Totals,
+    Unknown,
     WhatIf,
 )
 
@@ -35,12 +36,28 @@ THE_TWO = "1 MAC = 1 multiply + 1 add = 2 FLOPs, of convolutions and matrix prod
 def facts(result: Analysis) -> dict[str, str]:
     """What a page tells below the totals, by label."""
     found = {
+        "Open": waiting(result),
         "Formula": formula(result.macs_formula),
         "No MACs": no_macs(result.totals),
         "Memory": memory(result),
         "Stored": stored(result.parameters),
     }
     return {label: fact for label, fact in found.items() if fact is not None}
+
+
+def unexplained(result: Analysis) -> tuple[Unknown, ...]:
+    """The unknown nodes that have no formula either."""
+    written = {layer.name for layer in result.layers if layer.macs_formula is not None}
+    return tuple(node for node in result.unknown if node.node not in written)
+
+
+def waiting(result: Analysis) -> str | None:
+    """How many layers are formulas as long as dimensions are open."""
+    count = len(result.unknown) - len(unexplained(result))
+    if not count:
+        return None
+    have = "has a formula" if count == 1 else "have formulas"
+    return f"{words.plural(count, 'layer')} {have} until open dimensions are given sizes (--dim)"
 
 
 def formula(macs: str | None) -> str | None:

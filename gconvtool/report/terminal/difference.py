@@ -34,8 +34,8 @@ class DifferencePage:
         layers = tables.changed_layers(result, convention)
         if layers.rows:
             yield Sheet(layers)
-        yield from unknown(result.a.analysis.unknown, "of A could not be counted")
-        yield from unknown(result.b.analysis.unknown, "of B could not be counted")
+        yield from unknown(sentences.unexplained(result.a.analysis), "of A could not be counted")
+        yield from unknown(sentences.unexplained(result.b.analysis), "of B could not be counted")
         yield Text()
         yield line(sentences.THE_TWO)
         for letter, study in (("A", result.a), ("B", result.b)):

@@ -36,7 +36,7 @@ class StudyPage:
         if self.result.savings:
             yield from section("Converting would save most at")
             yield Sheet(tables.savings(self.result.savings, convention))
-        yield from unknown(result.unknown)
+        yield from unknown(sentences.unexplained(result))
         yield from besides(self.result, convention)
 
 
