@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gconvtool import costs, formulas, memory, storage
-from gconvtool.facts import ConvSite, NodeFact, Skip, Survey
+from gconvtool.facts import ConvSite, NodeFact, Shape, Skip, Survey
 from gconvtool.kinds import kind
 from gconvtool.results import Analysis, KindTotal, Layer, Totals, Unknown
 
@@ -101,7 +101,7 @@ class _Counter:
             macs=macs,
             params=self._fresh_parameters(node),
             input_shape=node.inputs[0] if node.inputs else None,
-            output_shape=node.outputs[0] if node.outputs else None,
+            output_shape=_named_output(node),
             channels=None if site is None else site.channels,
             filters=None if site is None else site.filters,
             groups=None if site is None else site.groups,
@@ -123,6 +123,13 @@ class _Counter:
 
     def _note(self, node: NodeFact, reason: str) -> None:
         self.unknown.append(Unknown(node.name, node.op, reason))
+
+
+def _named_output(node: NodeFact) -> Shape:
+    """The shape of the output that the node is named after: its first may be absent."""
+    pairs = zip(node.writes, node.outputs, strict=False)
+    first = node.outputs[0] if node.outputs else None
+    return next((shape for name, shape in pairs if name == node.name), first)
 
 
 def _counting(node: NodeFact, inside: Sequence[tuple[_Tree, ...]]) -> tuple[_Branch, ...]:

@@ -45,7 +45,7 @@ def convolution(batch: object, height: object, width: object) -> costs.Terms:
         (("N", 64, "H", "W"), "73728·N·H·W"),
         (("N", 1, "H", "W"), "1152·N·H·W"),
         ((1, 1, "floor(H/2) + 1", "ceil(W/2)"), "1152·(floor(H/2) + 1)·ceil(W/2)"),
-        ((1, 1, "2*H", "batch size"), "1152·(2*H)·(batch size)"),
+        ((1, 1, "2*H", "batch size"), "2304·H·(batch size)"),
         ((1, 1, "floor((H + 1)/3)", "floor(H/2)*floor(W/2)"), None),
         (("N", 64, None, "W"), None),
         (None, None),

@@ -83,7 +83,7 @@ class _Scribe:
         return fact if self._brief else self._full(fact, node, inside=bool(prefix))
 
     def _name(self, node: ir.Node, prefix: str) -> str:
-        """Its first output's name; without any, its own, or its operator and how many came before."""
+        """Its first output's name; without any, its own, or its operator and a number."""
         first = next((self.names[value] for value in node.outputs if value.name), None)
         if first is not None:
             return first
