@@ -85,8 +85,7 @@ def _convolutions() -> Iterator[Case]:
     )
     yield Case(
         "conv in two dimensions with bias",
-        "(float[1,3,8,8] x) => (float[] y) <float[16,3,3,3] w, float[16] b>"
-        "{ y = Conv (x, w, b) }",
+        "(float[1,3,8,8] x) => (float[] y) <float[16,3,3,3] w, float[16] b>{ y = Conv (x, w, b) }",
         macs=16 * 6 * 6 * 3 * 3 * 3,  # 8 − 3 + 1 = 6 a side
         params=16 * 3 * 3 * 3 + 16,
         kinds={"y": "standard"},
@@ -652,7 +651,7 @@ def _control_flow() -> Iterator[Case]:
         "then_branch = tt () => (float[1,4] a) { u = MatMul (x, w)  a = MatMul (u, w) },"
         "else_branch = te () => (float[1,4] b) { b = MatMul (x, w) }> },"
         "else_branch = e () => (float[1,4] q) { q = MatMul (x, w) }> }",
-        macs=max(max(2 * 4 * 4, 4 * 4), 4 * 4),
+        macs=max(2 * 4 * 4, 4 * 4, 4 * 4),
         params=4 * 4,
     )
     loop = (
@@ -902,8 +901,7 @@ def _foreign() -> Iterator[Case]:
 def _open() -> Iterator[Case]:
     yield Case(
         "open batch and size, given",
-        "(float[N,8,H,W] x) => (float[] y) <float[16,8,3,3] w>"
-        "{ y = Conv <pads=[1,1,1,1]> (x, w) }",
+        "(float[N,8,H,W] x) => (float[] y) <float[16,8,3,3] w>{ y = Conv <pads=[1,1,1,1]> (x, w) }",
         dims={"N": 2, "H": 5, "W": 6},
         macs=2 * 16 * 5 * 6 * 8 * 3 * 3,
         params=16 * 8 * 3 * 3,
@@ -929,8 +927,7 @@ def _open() -> Iterator[Case]:
 
 OPEN: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "same size": (
-        "(float[N,8,H,W] x) => (float[] y) <float[16,8,3,3] w>"
-        "{ y = Conv <pads=[1,1,1,1]> (x, w) }",
+        "(float[N,8,H,W] x) => (float[] y) <float[16,8,3,3] w>{ y = Conv <pads=[1,1,1,1]> (x, w) }",
         {"y": "1152·N·H·W"},  # 16·8·3·3
     ),
     "two layers": (

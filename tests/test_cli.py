@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import models
 import nets
 import onnx
 import pytest
@@ -50,16 +51,19 @@ from gconvtool.results import (
 COMMANDS = ("analyze", "convert", "bench")
 HEAVY = {"numpy", "onnx", "onnxruntime", "onnx_ir", "scipy"}
 QUICK = ("--time-budget", 1, "--threads", 1)
+UNKNOWN = "g (float[1, 4] x) => (float[1, 4] y) { y = far.away.Blah (x) }"
 COLOURS = re.compile(r"\x1b\[(?:[0-9]*;)*(?:3[0-7]|4[0-7]|9[0-7]|10[0-7])m")
 MOVES = re.compile(r"\x1b\[(?:\?25|[0-9]*[A-K])|\r")
 
 ANALYSIS = {
-    "schema", "tool", "model", "convention", "dims", "totals", "kinds", "layers", "unknown",
-    "warnings",
+    "schema", "tool", "model", "convention", "dims", "totals", "macs_formula", "peak_at", "kinds",
+    "parameters", "layers", "unknown", "warnings", "savings", "what_if", "roofline", "sweep",
+    "explanations", "gates",
 }  # fmt: skip
 LAYER = {
-    "name", "op", "kind", "macs", "params", "input_shape", "output_shape", "channels", "filters",
-    "groups", "kernel", "strides",
+    "name", "op", "kind", "macs", "flops", "params", "input_shape", "output_shape", "channels",
+    "filters", "groups", "kernel", "strides", "macs_formula", "bias_adds", "elementwise_ops",
+    "weight_bytes", "activation_bytes", "intensity", "parent", "times", "note",
 }  # fmt: skip
 CONVERSION = {
     "schema", "tool", "model", "output", "before", "after", "batch_norms_folded", "samples",
@@ -69,6 +73,9 @@ SITE = {
     "name", "kind", "recipe", "reason", "error", "training_error", "macs_before", "macs_after",
 }  # fmt: skip
 TOTALS = {"macs", "flops", "params", "exact"}
+OTHER_TOTALS = {
+    "bias_adds", "elementwise_ops", "weight_bytes", "activation_bytes", "peak_activation_bytes",
+}  # fmt: skip
 DRIFT = {
     "output", "samples", "relative_error", "snr_db", "cosine", "top1_agreement",
     "accuracy_before", "accuracy_after", "psnr_before", "psnr_after",
@@ -166,7 +173,7 @@ WRONG_WORDS = {
     "--no-such-option": "--no-such-option",
     "analyze": "pyproject.toml",
     "analyze net.onnx --no-such-option": "--no-such-option",
-    "analyze net.onnx another.onnx": "another.onnx",
+    "analyze another.onnx": "another.onnx",
     "analyze net.onnx --dim": "--dim",
     "convert net.onnx --groups 4": "-o",
     "convert net.onnx -o out.onnx": "--groups",
@@ -325,31 +332,38 @@ class TestDocuments:
         assert made["schema"] == "gconvtool.analyze/1"
         assert made["tool"] == {"name": "gconvtool", "version": gconvtool.__version__}
         assert made["model"] == "net.onnx"
-        assert made["totals"] == {
+        assert made["totals"].keys() == TOTALS | OTHER_TOTALS
+        assert {name: made["totals"][name] for name in TOTALS} == {
             "macs": CLASSIFIER_MACS,
             "flops": 2 * CLASSIFIER_MACS,
             "params": CLASSIFIER_PARAMS,
             "exact": True,
         }
-        assert [layer.keys() for layer in made["layers"]] == [LAYER] * 4
-        assert [layer["name"] for layer in made["layers"]] == ["stem", "first", "second", "scores"]
-        assert made["layers"][1]["input_shape"] == [1, 8, 8, 8]
-        assert made["kinds"].keys() == {"standard", "linear"}
+        assert all(layer.keys() == LAYER for layer in made["layers"])
+        names = [layer["name"] for layer in made["layers"] if layer["macs"]]
+        assert names == ["stem", "first", "second", "scores"]
+        assert [layer["name"] for layer in made["layers"] if not layer["macs"]] == [
+            "r0", "r1", "r2", "pooled",
+        ]  # fmt: skip
+        (first,) = (layer for layer in made["layers"] if layer["name"] == "first")
+        assert first["input_shape"] == [1, 8, 8, 8]
+        assert {"standard", "linear"} <= made["kinds"].keys()
         assert all(kind.keys() == {"count", "macs", "params"} for kind in made["kinds"].values())
         assert made["dims"] == {"N": 1}
+        assert made["macs_formula"] == f"{CLASSIFIER_MACS}·N"
         assert made["unknown"] == []
 
-    def test_what_is_unknown_is_listed(self, desk, monkeypatch):
-        unknown = Unknown("y", "Blah", "no rule")
-        found = Analysis("net.onnx", (), (unknown,), Totals(0, 0, exact=False), {})
-        monkeypatch.setattr("gconvtool.pipeline.analyze.analyze", lambda *_, **__: found)
-        made = desk("analyze", "net.onnx", "--json").document
-        assert made["unknown"] == [{"node": "y", "op": "Blah", "reason": "no rule"}]
+    def test_what_is_unknown_is_listed(self, desk):
+        onnx.save(models.proto(UNKNOWN, domains=["far.away"]), desk.folder / "unknown.onnx")
+        made = desk("analyze", "unknown.onnx", "--json").document
+        (unknown,) = made["unknown"]
+        assert unknown.keys() == {"node", "op", "reason"}
+        assert (unknown["node"], unknown["op"]) == ("y", "Blah")
         assert made["totals"]["exact"] is False
-        page = desk("analyze", "net.onnx").out
+        page = desk("analyze", "unknown.onnx").out
         assert "≥ 0 MACs" in page
         assert "Blah" in page
-        assert "no rule" in page
+        assert unknown["reason"] in " ".join(page.split())
 
     @pytest.mark.parametrize("recipe", [["--groups", 4], ["--separable"]])
     def test_convert(self, desk, recipe):
@@ -372,7 +386,7 @@ class TestDocuments:
         assert made["drift"]["psnr_before"] is None
         assert made["samples"] == 40
         again = desk("analyze", "out.onnx", "--json").document
-        assert again["totals"] == made["after"]
+        assert {name: again["totals"][name] for name in TOTALS} == made["after"]
 
     def test_a_dry_run_is_the_same_document_with_nothing_written(self, desk):
         before = desk.files()
@@ -525,7 +539,9 @@ class TestStreams:
             assert process.wait() == 0
 
     @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="a device of Linux")
-    @pytest.mark.parametrize("line", ["--version", "analyze net.onnx", "analyze net.onnx --json"])
+    @pytest.mark.parametrize(
+        "line", ["--version", "analyze net.onnx", "analyze net.onnx --format csv"]
+    )
     def test_a_full_disk_behind_stdout_is_told_in_one_line(self, desk, line):
         assert "No space left" in refused(into_a_full_disk(line), 4)
 
@@ -587,7 +603,8 @@ def assert_whole(page: str, result: Analysis) -> None:
             assert any(row <= found for found in rows), (row, page)
     found = set(rest.split())
     for kind in result.kinds.values():
-        assert {f"{kind.count:,}", f"{kind.params:,}", f"{kind.macs:,}"} <= found
+        if kind.macs or kind.params:
+            assert {f"{kind.count:,}", f"{kind.params:,}", f"{kind.macs:,}"} <= found
     totals = result.totals
     assert {f"{totals.macs:,}", f"{totals.flops:,}", f"{totals.params:,}"} <= found
     assert "…" not in page

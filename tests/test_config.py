@@ -10,8 +10,9 @@ from helpers_cli import Desk, refused
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gconvtool.budgets import Increase
 from gconvtool.cli import config
-from gconvtool.cli.config import Config
+from gconvtool.cli.config import Budgets, Config
 from gconvtool.errors import InputError
 
 KEYS = ("model", "output", "data", "provider", "threads")
@@ -149,6 +150,56 @@ def test_a_table_that_is_none_is_refused(tmp_path, text):
 def test_a_file_that_is_no_toml_is_refused(tmp_path, content):
     (tmp_path / "pyproject.toml").write_bytes(content)
     assert "cannot be read" in objection(tmp_path)
+
+
+def test_budgets_are_read_and_their_baseline_is_relative_to_the_file(tmp_path):
+    table = (
+        'threads = 3\n[tool.gconvtool.analyze]\nmax-macs = "300M"\nmax-params = 5_000_000\n'
+        'max-peak-memory = "2KiB"\nmax-increase = ["macs=2%", "params=0"]\nbaseline = "old.json"'
+    )
+    assert config.read(written(tmp_path, table)) == Config(
+        threads=3,
+        analyze=Budgets(
+            {"macs": 300_000_000, "params": 5_000_000, "peak_memory": 2048},
+            {"macs": Increase(2, percent=True), "params": Increase(0, percent=False)},
+            str(tmp_path / "old.json"),
+        ),
+    )
+
+
+def test_increases_may_be_one_word(tmp_path):
+    table = '[tool.gconvtool.analyze]\nmax-increase = "macs=2%, params=0"'
+    assert config.read(written(tmp_path, table)).analyze.growth.keys() == {"macs", "params"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('max-mac = "1M"', "did you mean max-macs?"),
+        ("max_params = 1", "did you mean max-params?"),
+        ("zzz = 1", "max-peak-memory"),
+        ('max-macs = ""', "max-macs ''"),
+        ('max-macs = "lots"', "max-macs lots"),
+        ("max-params = -5", "max-params -5"),
+        ("max-params = 1.5", "whole number"),
+        ("max-params = true", "whole number"),
+        ("max-params = [1]", "whole number"),
+        ('max-peak-memory = "5Q"', "20MB"),
+        ('max-increase = ""', "max-increase ''"),
+        ('max-increase = ["macs"]', "FIGURE=AMOUNT"),
+        ("max-increase = [1.5]", "string"),
+        ("baseline = 1.5", "baseline"),
+    ],
+)
+def test_a_mistake_in_a_budget_is_told_where_it_is(tmp_path, line, said):
+    found = objection(written(tmp_path, f"[tool.gconvtool.analyze]\n{line}"))
+    assert "[tool.gconvtool.analyze]" in found
+    assert said in found
+
+
+def test_a_table_of_budgets_is_a_table(tmp_path):
+    assert "[tool.gconvtool.analyze]" in objection(written(tmp_path, "analyze = 3"))
+    assert "did you mean analyze?" in objection(written(tmp_path, "[tool.gconvtool.analyse]"))
 
 
 def test_a_mistake_is_exit_code_2_and_one_line(desk):

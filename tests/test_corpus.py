@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import ceil, floor
+from typing import get_args
 
 import corpus
 import numpy as np
@@ -17,7 +18,7 @@ from gconvtool import analyze
 from gconvtool.kinds import Kind
 from gconvtool.results import Analysis, Layer
 
-KINDS = frozenset(Kind.__args__)  # type: ignore[attr-defined]
+KINDS = frozenset(get_args(Kind))
 each_case = pytest.mark.parametrize(
     "case", [pytest.param(case, id=case.name) for case in corpus.CASES]
 )

@@ -62,7 +62,9 @@ def _stored() -> list[Found]:
     for path in sorted(DATA.glob("pytorch-*/*/model.onnx")):
         model = onnx.load(path)
         if _is_convolution(model):
-            held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+            held = {
+                tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
+            }
             x, y = (_array(path.parent / "test_data_set_0" / f"{n}put_0.pb") for n in ("in", "out"))
             fed = [held.get(name, x) for name in model.graph.node[0].input]
             found.append((path.parent.name, model, fed, [y]))
@@ -89,8 +91,7 @@ def _same_pads(
 ) -> list[int]:
     """What SAME adds on both sides, more at the end (UPPER) or at the begin (LOWER)."""
     lack = [
-        max(0, (o - 1) * step + r - n)
-        for n, o, r, step in zip(sizes, made, reach, s, strict=True)
+        max(0, (o - 1) * step + r - n) for n, o, r, step in zip(sizes, made, reach, s, strict=True)
     ]
     small, large = [n // 2 for n in lack], [n - n // 2 for n in lack]
     return [*small, *large] if mode == b"SAME_UPPER" else [*large, *small]
@@ -177,9 +178,7 @@ LENGTHS = {"Conv": slice(1, None), "Gemm": slice(1, None), "MatMul": slice(0, 1)
 def test_an_architecture_costs_what_the_shapes_of_its_run_say(path: Path) -> None:
     model = onnx.load(path)
     nodes = [node for node in model.graph.node if node.op_type in LENGTHS]
-    assert all(
-        _settings(node).get("transB", 0) == 1 for node in nodes if node.op_type == "Gemm"
-    )
+    assert all(_settings(node).get("transB", 0) == 1 for node in nodes if node.op_type == "Gemm")
     made = _values(model, [name for node in nodes for name in (node.output[0], node.input[1])])
     macs = {
         node.output[0]: prod(made[node.output[0]])

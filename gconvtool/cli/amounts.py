@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from gconvtool.errors import InputError
 
 if TYPE_CHECKING:
     from gconvtool.budgets import Increase
+
+Axis: TypeAlias = tuple[Mapping[str, int], ...]
 
 COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 BYTES = {
@@ -19,63 +22,65 @@ BYTES = {
     **{f"{prefix}ib": 2 ** (10 * power) for power, prefix in enumerate("kmgt", 1)},
     "": 1,
 }
+NUMBER = r"[0-9](?:[0-9_]{0,30}[0-9])?(?:\.[0-9]{1,30})?"
 LARGEST_SIZE = 2**31 - 1
+LEAST_RATE, LARGEST_RATE = 1e-6, 1e12
+"""Further than any machine, and near enough for quotients to stay finite."""
 
 
-def count(option: str, text: str) -> int:
-    """`300M` or `5000000`; K, M, G and T are thousands.
-
-    Raises:
-        InputError: it is no such number.
-    """
-    return _scaled(option, text, COUNTS, "a number such as 300M or 5000000")
+def told(option: str, text: str) -> str:
+    """An option and its word, as they could be typed again: nothing is `''`."""
+    return f"{option} {shlex.quote(text)}"
 
 
-def size_bytes(option: str, text: str) -> int:
-    """`20MB`, `16MiB` or a number of bytes.
+def limit(option: str, figure: str, text: str) -> int:
+    """`300M`, or `20MB` where the figure is one of memory.
 
     Raises:
-        InputError: it is no such size.
+        InputError: it is no such number or size.
     """
-    return _scaled(option, text, BYTES, "a size such as 20MB, 16MiB or 65536")
+    return _amount(told(option, text), figure, text)
 
 
-def increases(option: str, words: Sequence[str] | None) -> dict[str, Increase]:
+def increases(option: str, words: Iterable[str]) -> dict[str, Increase]:
     """`macs=2%,params=0`: how much each figure may grow.
 
     Raises:
         InputError: a figure that is not limited, or no amount.
     """
-    from gconvtool.budgets import FIGURES
-
     found: dict[str, Increase] = {}
-    for part in _parts(words):
-        name, equals, amount = part.partition("=")
-        figure = name.strip().replace("-", "_")
-        if not equals or figure not in FIGURES:
-            known = ", ".join(name.replace("_", "-") for name in FIGURES)
-            raise InputError(f"{option} {part}: write FIGURE=AMOUNT; figures are {known}")
+    for part in (part.strip() for word in words for part in word.split(",")):
+        said = told(option, part)
+        figure, amount = _figure(said, part)
         if figure in found:
-            raise InputError(f"{option} {part}: {name} is limited already")
-        found[figure] = _increase(option, part, figure, amount.strip())
+            raise InputError(f"{said}: {figure} is limited already")
+        found[figure] = _increase(said, figure, amount)
     return found
 
 
-def axis(option: str, word: str) -> tuple[Mapping[str, int], ...]:
+def axes(option: str, words: Iterable[str]) -> tuple[Axis, ...]:
     """`H,W=112,160,224`: sizes that dimensions take together, one after the other.
 
     Raises:
-        InputError: no names, or no sizes.
+        InputError: no names, no sizes, or a dimension that is named twice.
     """
-    names, equals, sizes = word.partition("=")
-    dims = [name.strip() for name in names.split(",")]
-    if not equals or not all(dims):
-        raise InputError(f"{option} {word}: write NAMES=SIZES, for example H,W=112,160,224")
-    chosen = [size(f"{option} {word}", part) for part in sizes.split(",")]
-    return tuple(dict.fromkeys(dims, number) for number in chosen)
+    found, swept = [], set[str]()
+    for word in words:
+        said = told(option, word)
+        names, equals, sizes = word.partition("=")
+        dims = [name.strip() for name in names.split(",")]
+        if not equals or not all(dims):
+            raise InputError(f"{said}: write NAMES=SIZES, for example H,W=112,160,224")
+        for name in dims:
+            if name in swept:
+                raise InputError(f"{said}: {name} is swept already")
+            swept.add(name)
+        chosen = [size(said, part) for part in sizes.split(",")]
+        found.append(tuple(dict.fromkeys(dims, number) for number in chosen))
+    return tuple(found)
 
 
-def size(option: str, text: str) -> int:
+def size(said: str, text: str) -> int:
     """The size of a dimension.
 
     Raises:
@@ -84,34 +89,56 @@ def size(option: str, text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise InputError(f"{option}: {text!r} is not a whole number") from None
+        raise InputError(f"{said}: {text!r} is not a whole number") from None
     if not 1 <= number <= LARGEST_SIZE:
-        raise InputError(f"{option}: a size is 1 or more, and not more than {LARGEST_SIZE:,}")
+        raise InputError(f"{said}: a size is 1 or more, and not more than {LARGEST_SIZE:,}")
     return number
 
 
-def _parts(words: Sequence[str] | None) -> list[str]:
-    return [part.strip() for word in words or () for part in word.split(",")]
+def rate(option: str, number: float) -> float:
+    """What a machine does in a second, in thousands of millions.
+
+    Raises:
+        InputError: no machine does that.
+    """
+    if not LEAST_RATE <= number <= LARGEST_RATE:  # nor is nan
+        raise InputError(
+            f"{option} {number:g}: from {LEAST_RATE:g} to {LARGEST_RATE:g} is expected"
+        )
+    return number
 
 
-def _increase(option: str, part: str, figure: str, amount: str) -> Increase:
+def _figure(said: str, part: str) -> tuple[str, str]:
+    """What is limited, and the amount's word."""
+    from gconvtool.budgets import FIGURES
+
+    name, equals, amount = part.partition("=")
+    figure = name.strip().replace("-", "_")
+    if not equals or figure not in FIGURES:
+        known = ", ".join(name.replace("_", "-") for name in FIGURES)
+        raise InputError(f"{said}: write FIGURE=AMOUNT, such as macs=2%; figures are {known}")
+    return figure, amount.strip()
+
+
+def _increase(said: str, figure: str, amount: str) -> Increase:
     from gconvtool.budgets import Increase
 
-    if amount.endswith("%"):
-        try:
-            percent = float(amount[:-1])
-        except ValueError:
-            percent = math.nan
-        if not math.isfinite(percent):
-            raise InputError(f"{option} {part}: write a percentage such as 2%")
-        return Increase(percent, percent=True)
-    read = size_bytes if figure == "peak_memory" else count
-    return Increase(read(f"{option} {part}", amount), percent=False)
+    if not amount.endswith("%"):
+        return Increase(_amount(said, figure, amount), percent=False)
+    if not re.fullmatch(NUMBER, amount[:-1]):
+        raise InputError(f"{said}: write a percentage such as 2%")
+    return Increase(float(amount[:-1]), percent=True)
 
 
-def _scaled(option: str, text: str, units: Mapping[str, int], what: str) -> int:
-    match = re.fullmatch(r"(\d[\d_]*(?:\.\d+)?)\s*([a-zA-Z]*)", text.strip())
+def _amount(said: str, figure: str, text: str) -> int:
+    if figure == "peak_memory":
+        return _scaled(said, text, BYTES, "a size such as 20MB, 16MiB or 65536")
+    return _scaled(said, text, COUNTS, "a number such as 300M or 5000000")
+
+
+def _scaled(said: str, text: str, units: Mapping[str, int], what: str) -> int:
+    match = re.fullmatch(rf"({NUMBER}) *([a-zA-Z]*)", text.strip())
     unit = match[2].lower() if match else ""
     if match is None or unit not in units:
-        raise InputError(f"{option} {text}: write {what}")
+        raise InputError(f"{said}: write {what}")
     return math.floor(Fraction(match[1].replace("_", "")) * units[unit])

@@ -106,24 +106,28 @@ def analyze(
     from gconvtool.pipeline.source import Feed
 
     settings = config.read(Path.cwd())
-    names = models or [options.required(settings.model, "model", "name an ONNX file")]
+    names = _named(models or [settings.model or ""])
     face = faces.choose(format, json, output, convention)
     target = faces.target(output, force, names)
-    limits = _limits(
-        settings.analyze, max_macs, max_params, max_peak_memory, max_increase, baseline
-    )
-    questions = study.Questions(
-        what_if=_recipes(what_if),
-        sweep=tuple(amounts.axis("--sweep", word) for word in sweep or ()),
-        peaks=_peaks(peak_gflops, bandwidth, measure_peaks),
-        explain=tuple(explain or ()),
-        limits=limits,
-    )
     feed = Feed(dims=options.dims(dim), input_shapes=options.input_shapes(input_shape))
+    given = _budgets(max_macs, max_params, max_peak_memory, max_increase, baseline)
+    questions = study.Questions(
+        what_if=_recipes(what_if or ()),
+        sweep=amounts.axes("--sweep", sweep or ()),
+        limits=_limits(given, settings.analyze),
+        explain=tuple(dict.fromkeys(explain or ())),
+        peaks=_peaks(peak_gflops, bandwidth, measure_peaks),
+    )
     results = _answers(names, feed, questions)
-    paired = len(names) == 2 and not any(Path(name).is_dir() for name in names)
-    faces.show(face, faces.answer(results, paired), target)
-    return _judge(results)
+    faces.show(face, faces.answer(results, names), target)
+    return _judge(results, unseen=target is not None)
+
+
+def _named(models: Sequence[str]) -> Sequence[str]:
+    """Refuse an empty name: it would stand for the folder that one is in."""
+    for name in models:
+        options.required(name, "model", "name an ONNX file")
+    return models
 
 
 def _answers(names: Sequence[str], feed: Feed, questions: Questions) -> tuple[Study | Failed, ...]:
@@ -136,52 +140,55 @@ def _answers(names: Sequence[str], feed: Feed, questions: Questions) -> tuple[St
         return study.studies(names, feed, questions, progress)
 
 
-def _limits(
-    settings: config.Budgets,
+def _budgets(
     max_macs: str | None,
     max_params: str | None,
     max_peak_memory: str | None,
     max_increase: Sequence[str] | None,
     baseline: str | None,
-) -> Limits:
-    """The command line's limits; those that it does not name are the file's."""
-    from gconvtool.budgets import Limits
-    from gconvtool.cli.baseline import totals
-
-    words = {
-        "macs": max_macs or settings.max_macs,
-        "params": max_params or settings.max_params,
-        "peak_memory": max_peak_memory or settings.max_peak_memory,
-    }
-    read = {"macs": amounts.count, "params": amounts.count, "peak_memory": amounts.size_bytes}
+) -> config.Budgets:
+    """What the command line says of budgets."""
+    words = {"macs": max_macs, "params": max_params, "peak_memory": max_peak_memory}
     most = {
-        figure: read[figure](f"--max-{figure.replace('_', '-')}", word)
+        figure: amounts.limit(f"--max-{figure.replace('_', '-')}", figure, word)
         for figure, word in words.items()
         if word is not None
     }
-    told = max_increase or ([settings.max_increase] if settings.max_increase else None)
-    growth = amounts.increases("--max-increase", told)
-    old = options.chosen("--baseline", baseline, settings.baseline)
-    if growth and old is None:
+    growth = amounts.increases("--max-increase", max_increase or ())
+    return config.Budgets(most, growth, options.chosen("--baseline", baseline, None))
+
+
+def _limits(given: config.Budgets, configured: config.Budgets) -> Limits:
+    """The limits in force, with the earlier analysis read if one is needed."""
+    from gconvtool.budgets import Limits
+    from gconvtool.cli.baseline import totals
+
+    force = given.over(configured)
+    if given.baseline is not None and not force.growth:
+        raise InputError("--baseline needs a --max-increase, for example macs=2%,params=0")
+    if not force.growth:
+        return Limits(force.most)
+    if force.baseline is None:
         raise InputError("--max-increase needs a --baseline, an earlier analysis as JSON")
-    return Limits(most, growth, None if old is None else totals(old))
+    return Limits(force.most, force.growth, totals(force.baseline))
 
 
-def _recipes(words: Sequence[str] | None) -> tuple[Recipe, ...]:
+def _recipes(words: Sequence[str]) -> tuple[Recipe, ...]:
+    """What to try, each once."""
     from gconvtool.recipes import parse
 
-    return tuple(parse(word) for word in words or ())
+    try:
+        return tuple(dict.fromkeys(parse(word) for word in words))
+    except InputError as error:
+        raise InputError(f"--what-if {error}") from error
 
 
 def _peaks(gflops: float | None, bandwidth: float | None, measure: bool) -> Peaks | None:
     """The machine's limits, as given or as measured."""
     from gconvtool.pipeline import study
 
-    for option, value in (("--peak-gflops", gflops), ("--bandwidth", bandwidth)):
-        options.finite(option, value)
-        if value is not None and value <= 0:
-            raise InputError(f"{option} {value:g}: more than 0 is needed")
-    if measure and (gflops or bandwidth):
+    told = [rate for rate in (gflops, bandwidth) if rate is not None]
+    if measure and told:
         raise InputError("--measure-peaks excludes --peak-gflops and --bandwidth")
     if measure:
         return study.measure_peaks()
@@ -189,24 +196,32 @@ def _peaks(gflops: float | None, bandwidth: float | None, measure: bool) -> Peak
         return None
     if gflops is None or bandwidth is None:
         raise InputError("--peak-gflops and --bandwidth belong together; or use --measure-peaks")
-    return study.Peaks(gflops, bandwidth)
+    return study.Peaks(
+        amounts.rate("--peak-gflops", gflops), amounts.rate("--bandwidth", bandwidth)
+    )
 
 
-def _judge(results: Sequence[Study | Failed]) -> int:
-    """Warnings and failures on stderr, and the exit code."""
+def _judge(results: Sequence[Study | Failed], unseen: bool) -> int:
+    """Warnings and failures on stderr, broken gates too if their page is unseen; the exit code."""
+    from gconvtool.report import words
     from gconvtool.results import Failed
 
-    several = len(results) > 1
-    failed = [result for result in results if isinstance(result, Failed)]
     for result in results:
         if isinstance(result, Failed):
-            console.fail(result.message)
+            console.fail(" ".join(words.model_or_reason(result).split()))
             continue
-        name = f"{result.analysis.model}: " if several else ""
+        name = f"{result.analysis.model}: " if len(results) > 1 else ""
         console.warn(name + warning for warning in result.analysis.warnings)
-    answers = {
-        gate.passed for result in results if not isinstance(result, Failed) for gate in result.gates
-    }
-    if failed:
+        broken = [gate for gate in result.gates if gate.passed is not True]
+        console.warn(name + words.gate(gate) for gate in broken if unseen)
+    return _code(results)
+
+
+def _code(results: Sequence[Study | Failed]) -> int:
+    from gconvtool.results import Study
+
+    studies = [result for result in results if isinstance(result, Study)]
+    if len(studies) < len(results):
         return InputError.exit_code
-    return GATE_FAILED if False in answers else CANNOT_TELL if None in answers else 0
+    passed = {gate.passed for study in studies for gate in study.gates}
+    return GATE_FAILED if False in passed else CANNOT_TELL if None in passed else 0

@@ -24,7 +24,7 @@ def totals(name: str) -> Totals:
         return totals_of(json.loads(Path(name).read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"--baseline {name}: cannot be read: {error.strerror}") from error
-    except ValueError as error:  # no UTF-8, or no JSON
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, or thousands of brackets
         raise InputError(f"--baseline {name}: no JSON document: {error}") from error
     except InputError as error:
         raise InputError(f"--baseline {name}: {error}") from error

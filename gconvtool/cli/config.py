@@ -6,28 +6,36 @@ Paths in it are relative to that file; the command line wins over it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gconvtool.cli import amounts
 from gconvtool.errors import InputError
 
-PATHS = ("model", "output", "data", "baseline")
+if TYPE_CHECKING:
+    from gconvtool.budgets import Increase
+
+PATHS = ("model", "output", "data")
 TYPES: dict[str, type] = {"model": str, "output": str, "data": str, "provider": str, "threads": int}
-BUDGETS = ("max-macs", "max-params", "max-peak-memory", "max-increase", "baseline")
+LIMITS = {"max-macs": "macs", "max-params": "params", "max-peak-memory": "peak_memory"}
+BUDGETS = (*LIMITS, "max-increase", "baseline")
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """`[tool.gconvtool.analyze]`: limits as the command line writes them."""
+    """`[tool.gconvtool.analyze]`, or what the command line says of the same."""
 
-    max_macs: str | None = None
-    max_params: str | None = None
-    max_peak_memory: str | None = None
-    max_increase: str | None = None
+    most: Mapping[str, int] = field(default_factory=dict)
+    growth: Mapping[str, Increase] = field(default_factory=dict)
     baseline: str | None = None
+
+    def over(self, other: Budgets) -> Budgets:
+        """These, and the other's limits on figures that these leave alone."""
+        baseline = other.baseline if self.baseline is None else self.baseline
+        return Budgets({**other.most, **self.most}, {**other.growth, **self.growth}, baseline)
 
 
 @dataclass(frozen=True)
@@ -66,10 +74,9 @@ def _parse(path: Path) -> Config:
         raise InputError(f"{path}: cannot be read: {error}") from error
     tools = document.get("tool", {})
     table = _table(path, tools, "gconvtool", "tool.gconvtool")
-    budgets = _table(path, table, "analyze", "tool.gconvtool.analyze")
-    limits = {key.replace("-", "_"): _budget(path, key, budgets[key]) for key in budgets}
+    budgets = _budgets(path, _table(path, table, "analyze", "tool.gconvtool.analyze"))
     values = {key: _value(path, key, table[key]) for key in table if key != "analyze"}
-    return Config(**values, analyze=Budgets(**limits))
+    return Config(**values, analyze=budgets)
 
 
 def _table(path: Path, outer: object, key: str, name: str) -> dict[str, Any]:
@@ -81,7 +88,7 @@ def _table(path: Path, outer: object, key: str, name: str) -> dict[str, Any]:
 
 def _value(path: Path, key: str, value: Any) -> Any:
     """A value as it is meant: of its key's type, and absolute if it is a path."""
-    _check_key(path, key, TYPES, "tool.gconvtool")
+    _check_key(path, key, (*TYPES, "analyze"), "tool.gconvtool")
     if type(value) is not TYPES[key]:  # a bool is no number of threads
         raise InputError(f"{path}: [tool.gconvtool] {key} should be a {TYPES[key].__name__}")
     if isinstance(value, int) and value < 1:
@@ -89,13 +96,28 @@ def _value(path: Path, key: str, value: Any) -> Any:
     return _absolute(path, key, value)
 
 
-def _budget(path: Path, key: str, value: Any) -> str:
-    """A limit: a number, or what the command line would have, or a list of that."""
+def _budgets(path: Path, table: Mapping[str, Any]) -> Budgets:
+    said = f"{path}: [tool.gconvtool.analyze]"
+    words = {key: _words(path, key, table[key]) for key in table}
+    most = {
+        figure: amounts.limit(f"{said} {key}", figure, words[key][0])
+        for key, figure in LIMITS.items()
+        if key in words
+    }
+    growth = amounts.increases(f"{said} max-increase", words.get("max-increase", []))
+    baseline = words.get("baseline")
+    return Budgets(most, growth, None if baseline is None else str(path.parent / baseline[0]))
+
+
+def _words(path: Path, key: str, value: Any) -> list[str]:
+    """What the command line would have: a word, a whole number, or a list of increases."""
     _check_key(path, key, BUDGETS, "tool.gconvtool.analyze")
-    parts = value if isinstance(value, list) and key == "max-increase" else [value]
-    if not all(type(part) in (int, str) for part in parts):
-        raise InputError(f"{path}: [tool.gconvtool.analyze] {key} should be a number or a string")
-    return str(_absolute(path, key, ",".join(map(str, parts))))
+    words = value if isinstance(value, list) and key == "max-increase" else [value]
+    if not all(type(word) in (int, str) for word in words):
+        raise InputError(
+            f"{path}: [tool.gconvtool.analyze] {key} should be a string, or a whole number"
+        )
+    return [str(word) for word in words]
 
 
 def _check_key(path: Path, key: str, known: Collection[str], table: str) -> None:

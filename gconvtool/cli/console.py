@@ -25,17 +25,22 @@ def show(page: RenderableType) -> None:
 
 
 def answer(document: Mapping[str, Any]) -> None:
-    """Print a document on stdout; in ASCII where names in another alphabet cannot be printed."""
-    from gconvtool.report.document import dumps
-
+    """Print a document on stdout."""
     if sys.stdout is None:
         return
+    _write(json_text(document, sys.stdout.encoding or "utf-8"))
+
+
+def json_text(document: Mapping[str, Any], encoding: str = "utf-8") -> str:
+    """A document as text; in ASCII where names in another alphabet, or in none, cannot be."""
+    from gconvtool.report.document import dumps
+
     text = dumps(document, ascii_only=False)
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
+        text.encode(encoding)
     except UnicodeEncodeError:
-        text = dumps(document, ascii_only=True)
-    _write(text)
+        return dumps(document, ascii_only=True)
+    return text
 
 
 def say(text: str) -> None:
@@ -47,9 +52,11 @@ def say(text: str) -> None:
 
 
 def plain(page: RenderableType) -> str:
-    """A page as text without colours, as wide as into a pipe."""
+    """A page for a file: as wide as into a pipe, and without colours even where they are forced."""
+    from rich.console import Console
+
     text = io.StringIO()
-    _console(None, text).print(page)
+    Console(file=text, force_terminal=False, width=PIPED_WIDTH, highlight=False).print(page)
     return text.getvalue().rstrip("\n")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 from gconvtool.cli import console
+from gconvtool.cli.amounts import told
 from gconvtool.errors import InputError, MissingError
 from gconvtool.files import check_target, write
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from gconvtool.report.words import Convention
     from gconvtool.results import Difference, Failed, Study
 
-    Answer: TypeAlias = Study | Difference | tuple[Study | Failed, ...]
+    Several: TypeAlias = tuple[Study | Failed, ...]
+    Answer: TypeAlias = Study | Difference | Several
 
 Format = Literal["table", "json", "csv", "markdown", "github", "junit"]
 SUFFIXES: dict[str, Format] = {
@@ -46,43 +48,54 @@ def choose(format: str | None, json: bool, output: str | None, convention: str) 
         InputError: no such format or convention, or two formats.
     """
     if convention not in ("macs", "flops"):
-        raise InputError(f"--convention {convention}: macs or flops")
+        raise InputError(f"{told('--convention', convention)}: macs or flops")
+    if format is not None and format not in get_args(Format):
+        raise InputError(f"{told('--format', format)}: one of {', '.join(get_args(Format))}")
     if json and format not in (None, "json"):
         raise InputError(f"--json and --format {format} exclude each other")
-    if format is not None and format not in get_args(Format):
-        raise InputError(f"--format {format}: one of {', '.join(get_args(Format))}")
-    suffix = Path(output).suffix.lower() if output else ".txt"
-    if not json and format is None and suffix not in SUFFIXES:
-        raise InputError(f"-o {output}: say which --format; {suffix or 'no suffix'} tells none")
-    chosen = "json" if json else format or SUFFIXES[suffix]
+    chosen = "json" if json else format or _by_name(output)
     return Face(cast("Format", chosen), cast("Convention", convention))
 
 
-def target(output: str | None, force: bool, sources: Iterable[str]) -> Path | None:
+def _by_name(output: str | None) -> Format:
+    suffix = Path(output).suffix.lower() if output else ".txt"
+    if suffix not in SUFFIXES:
+        raise InputError(f"-o {output}: say which --format; {suffix or 'no suffix'} tells none")
+    return SUFFIXES[suffix]
+
+
+def target(output: str | None, force: bool, models: Sequence[str]) -> Path | None:
     """Where to write, checked before any work is done.
+
+    Only what is named like an analysis is replaced: anything else could be a model of a folder, or
+    the weights of one.
 
     Raises:
         InputError: nothing can or may be written there.
     """
     if output is None:
         return None
-    if not output:
-        raise InputError("--output: empty; name a file, or leave the option out")
-    check_target(Path(output), map(Path, sources), force)
-    return Path(output)
+    if output in ("", "-"):
+        raise InputError("--output: name a file, or leave the option out for stdout")
+    path = Path(output)
+    check_target(path, map(Path, models), force)
+    if path.suffix.lower() not in SUFFIXES and path.exists():
+        raise InputError(f"{path}: --force replaces {', '.join(SUFFIXES)}; remove it first")
+    return path
 
 
-def answer(results: Sequence[Study | Failed], paired: bool) -> Answer:
-    """What is shown: one model, two side by side, or several in a row."""
+def answer(results: Several, names: Sequence[str]) -> Answer:
+    """What is shown: a file by itself, two side by side, or several in a row.
+
+    A folder stands for several, however many are in it, so that documents keep their form.
+    """
     from gconvtool.differences import difference
     from gconvtool.results import Study
 
-    found = [result for result in results if isinstance(result, Study)]
-    if len(results) == len(found) == 1:
-        return found[0]
-    if paired and len(results) == len(found) == 2:
-        return difference(*found)
-    return tuple(results)
+    files = [result for result in results if isinstance(result, Study)]
+    if len(files) != len(names) or any(Path(name).is_dir() for name in names):
+        return results
+    return files[0] if len(files) == 1 else difference(*files) if len(files) == 2 else results
 
 
 def show(face: Face, shown: Answer, to: Path | None) -> None:
@@ -105,21 +118,26 @@ def show(face: Face, shown: Answer, to: Path | None) -> None:
 
 def _text(face: Face, shown: Answer) -> str:
     """The answer as it is written into a file."""
-    from gconvtool.report import csv, document, github, junit
-    from gconvtool.results import Study
-
     if face.format == "table":
         return console.plain(_page(face, shown))
     if face.format == "json":
-        return document.dumps(_document(shown))
+        return console.json_text(_document(shown))
     if face.format == "markdown":
         return _markdown(face, shown)
+    return _of_models(face, shown)
+
+
+def _of_models(face: Face, shown: Answer) -> str:
+    """The formats that have no form of their own for two side by side."""
+    from gconvtool.report import csv, github, junit
+    from gconvtool.results import Study
+
     models = _models(shown)
-    if face.format == "csv":
-        return csv.study(shown) if isinstance(shown, Study) else csv.several(models)
-    return (
-        junit.junit(models) if face.format == "junit" else github.summary(models, face.convention)
-    )
+    if face.format == "junit":
+        return junit.junit(models)
+    if face.format == "github":
+        return github.summary(models, face.convention)
+    return csv.study(shown) if isinstance(shown, Study) else csv.several(models)
 
 
 def _document(shown: Answer) -> Mapping[str, Any]:
@@ -128,9 +146,7 @@ def _document(shown: Answer) -> Mapping[str, Any]:
 
     if isinstance(shown, Study):
         return document.study(shown)
-    if isinstance(shown, Difference):
-        return document.difference(shown)
-    return document.several(shown)
+    return document.difference(shown) if isinstance(shown, Difference) else document.several(shown)
 
 
 def _markdown(face: Face, shown: Answer) -> str:
@@ -155,8 +171,7 @@ def _page(face: Face, shown: Answer) -> RenderableType:
     return SeveralPage(shown, face.convention)
 
 
-def _models(shown: Answer) -> tuple[Study | Failed, ...]:
-    """The models, for formats that have no form for two side by side."""
+def _models(shown: Answer) -> Several:
     from gconvtool.results import Difference, Study
 
     if isinstance(shown, Difference):

@@ -3,16 +3,18 @@
 Strided layers nest roundings, which are one rounding: for whole numbers x and n, k, m ≥ 1
 
     floor((floor(x/k) + n) / m) = floor((x + n·k) / (k·m))        (Graham, Knuth, Patashnik, 3.11)
+    floor((k·x + n) / (k·m)) = floor((x + floor(n/k)) / m)
     ceil(x/m) = floor((x + m − 1) / m)
 
-so that five 3×3 convolutions of stride 2 leave `ceil(H/32)` of H. Sizes are positive whole numbers.
+so that five 3×3 convolutions of stride 2 leave `ceil(H/32)` of H. Sizes are positive whole numbers,
+also those that are left of others: `Max(0, H - 5)` is `H - 5`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from math import lcm
+from math import gcd, lcm
 
 import onnx_ir as ir
 import sympy
@@ -84,30 +86,41 @@ class Reader:
 
 
 def _flat(expression: sympy.Expr) -> sympy.Expr:
-    """Every rounding as one floor, without roundings inside it where that is exact."""
+    """Every rounding as one floor, without roundings inside it where that is exact, and no bound
+    of zero."""
     if not expression.args:
         return expression
     parts = [_flat(part) for part in expression.args]
     if isinstance(expression, (sympy.floor, sympy.ceiling)):
-        return _one_floor(parts[0], isinstance(expression, sympy.ceiling))
+        return _one_floor(parts[0], up=isinstance(expression, sympy.ceiling))
+    if isinstance(expression, sympy.Max):
+        return sympy.Max(*(part for part in parts if part != 0))
     return expression.func(*parts)
 
 
-def _one_floor(inside: sympy.Expr, up: bool) -> sympy.Expr:
+def _one_floor(inside: sympy.Expr, *, up: bool) -> sympy.Expr:
     terms = sympy.expand(inside).as_coefficients_dict()
     divisor = lcm(*(int(coefficient.q) for coefficient in terms.values()))
     whole = sympy.expand(inside * divisor)
     if up:
         whole += divisor - 1
+    whole, divisor = _reduced(whole, divisor)
     inner = [part for part in whole.atoms(sympy.floor) if whole.coeff(part) == 1]
     rest = whole - inner[0] if len(inner) == 1 else None
     if rest is not None and rest.is_Integer:
         nested = sympy.expand(inner[0].args[0])
         k = lcm(*(int(c.q) for c in nested.as_coefficients_dict().values()))
-        whole, divisor = sympy.expand(nested * k + rest * k), divisor * k
+        return _one_floor((nested * k + rest * k) / (divisor * k), up=False)
     offset = whole.as_coeff_Add()[0]
     turns = int(offset) // divisor
     return turns + sympy.floor(sympy.expand((whole - turns * divisor) / divisor))
+
+
+def _reduced(whole: sympy.Expr, divisor: int) -> tuple[sympy.Expr, int]:
+    """Numerator and divisor without a factor that all but the numerator's constant share."""
+    offset, rest = whole.as_coeff_Add()
+    common = gcd(divisor, *(int(c) for c in rest.as_coefficients_dict().values()))
+    return sympy.expand(rest / common) + int(offset) // common, divisor // common
 
 
 class _Printer(StrPrinter):  # type: ignore[misc]  # sympy ships no types

@@ -6,18 +6,19 @@ ones have that of what they fuse.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from math import ceil
 
 import onnx_ir as ir
 from onnx_shape_inference import ShapeInferenceContext, registry
 
-from gconvtool.graph.constants import ints_attribute
+from gconvtool.graph.constants import int_attribute, ints_attribute
 from gconvtool.graph.dims import canonical, is_compound
 
 MICROSOFT = "com.microsoft"
 LIKE_STANDARD = {
+    "DynamicQuantizeLSTM": "LSTM",
     "FusedConv": "Conv",
     "FusedGemm": "Gemm",
     "MatMulInteger16": "MatMulInteger",
@@ -31,6 +32,13 @@ LIKE_STANDARD = {
 """Operators with the inputs and attributes of a standard one."""
 LAST_TO_FIRST = {"NhwcConv": "Conv", "NhwcFusedConv": "Conv", "NhwcMaxPool": "MaxPool"}
 """Operators whose data have their channels last: N H… C."""
+QUANTISED = {
+    "QLinearAveragePool": "AveragePool",
+    "QLinearGlobalAveragePool": "GlobalAveragePool",
+    "QLinearReduceMean": "ReduceMean",
+}
+"""Operators on the first of their inputs; the others are scales and zero points. The library takes
+their outputs for as large as their inputs."""
 LIKE_FIRST_INPUT = (
     "BiasSoftmax",
     "BiasDropout",
@@ -42,6 +50,7 @@ LIKE_FIRST_INPUT = (
 )
 
 POOLING = ("AveragePool", "LpPool", "MaxPool")
+MOST_REMEMBERED = 10_000
 ROUNDING = (
     *POOLING,
     *"Conv ConvInteger ConvTranspose Pad QLinearConv Resize Slice Upsample".split(),
@@ -60,6 +69,8 @@ def register() -> None:
         _add(op, _standard(standard))
     for op, standard in LAST_TO_FIRST.items():
         _add(op, _channels_last(standard))
+    for op, standard in QUANTISED.items():
+        registry.register(MICROSOFT, op, since_version=1)(_quantised(standard))
     for op in LIKE_FIRST_INPUT:
         _add(op, _like_first)
     for op in ("DynamicQuantizeMatMul", "MatMulIntegerToFloat"):
@@ -67,7 +78,7 @@ def register() -> None:
     for op in ROUNDING:
         for version in registry.version_boundaries("", op):
             known = registry.get("", op, version=version)
-            rule = _same_pooled(known) if op in POOLING else known
+            rule = _pooled(known) if op in POOLING else known
             registry.register("", op, since_version=version)(_canonically(rule))
 
 
@@ -92,19 +103,35 @@ def _channels_last(op: str) -> Rule:
         data = node.inputs[0]
         if data is None or data.shape is None or data.shape.rank() < 3:
             return
-        first = [data.shape[0], data.shape[-1], *data.shape[1:-1]]
-        inputs = [
-            ir.val("x", data.dtype, ir.Shape(first)),
-            *(_copy(value) for value in node.inputs[1:]),
-        ]
-        stand_in = ir.Node("", op, inputs, node.attributes.values())
-        _standard(op)(ctx, stand_in)
-        made = stand_in.outputs[0].shape
+        first = ir.Shape([data.shape[0], data.shape[-1], *data.shape[1:-1]])
+        made = _made(ctx, op, node, (ir.val("x", data.dtype, first), *node.inputs[1:]))
         if made is not None:
             last = ir.Shape([made[0], *made[2:], made[1]])
             ctx.set_shape_and_dtype(node.outputs[0], last, data.dtype)
 
     return infer
+
+
+def _quantised(op: str) -> Rule:
+    def infer(ctx: ShapeInferenceContext, node: ir.Node) -> None:
+        if int_attribute(node, "channels_last", 0):
+            return _channels_last(op)(ctx, node)
+        data = node.inputs[0]
+        made = _made(ctx, op, node, (data,))
+        if data is not None and made is not None:
+            ctx.set_shape_and_dtype(node.outputs[0], made, data.dtype)
+        return None
+
+    return infer
+
+
+def _made(
+    ctx: ShapeInferenceContext, op: str, node: ir.Node, inputs: Sequence[ir.Value | None]
+) -> ir.Shape | None:
+    """What the standard operator makes of these inputs with the attributes of this node."""
+    stand_in = ir.Node("", op, [_copy(value) for value in inputs], node.attributes.values())
+    _standard(op)(ctx, stand_in)
+    return stand_in.outputs[0].shape
 
 
 def _copy(value: ir.Value | None) -> ir.Value | None:
@@ -120,33 +147,53 @@ def _like_first(ctx: ShapeInferenceContext, node: ir.Node) -> None:
 
 def _float_product(ctx: ShapeInferenceContext, node: ir.Node) -> None:
     """A matrix product of quantised numbers whose result is float32 again."""
-    inputs = [_copy(value) for value in node.inputs[:2]]
-    stand_in = ir.Node("", "MatMul", inputs)
-    _standard("MatMul")(ctx, stand_in)
-    if stand_in.outputs[0].shape is not None:
-        ctx.set_shape_and_dtype(node.outputs[0], stand_in.outputs[0].shape, ir.DataType.FLOAT)
+    made = _made(ctx, "MatMul", node, node.inputs[:2])
+    if made is not None:
+        ctx.set_shape_and_dtype(node.outputs[0], made, ir.DataType.FLOAT)
 
 
-def _same_pooled(rule: Rule) -> Rule:
-    """Pooling with SAME padding leaves ceil(input / stride) positions, open ones too."""
+def _pooled(rule: Rule) -> Rule:
+    """Pooling whose positions the library leaves open, or counts one too many, for open sizes.
+
+    SAME padding leaves ceil(x / s) of a size x at stride s. ceil_mode lets a window hang over the
+    end, but start no later than the data do: with pads p, p' and a window that reaches over r,
+
+        min(ceil((x + p + p' − r) / s) + 1, ceil((x + p) / s))
+            = ceil((x + p + min(0, s + p' − r)) / s)
+    """
 
     def infer(ctx: ShapeInferenceContext, node: ir.Node) -> None:
         rule(ctx, node)
-        data, mode = node.inputs[0], node.attributes.get("auto_pad")
-        if mode is None or not mode.as_string().startswith("SAME_"):
+        data = node.inputs[0]
+        if data is None or data.shape is None or node.outputs[0].shape is None:
             return
-        if data is None or data.shape is None or data.shape.rank() < 3:
-            return
-        ones = (1,) * (data.shape.rank() - 2)
-        strides = ints_attribute(node, "strides", ones)
-        if len(strides) == len(ones) and min(strides) > 0:
+        margins = _margins(node, data.shape.rank() - 2)
+        if margins is not None and not data.shape.is_static():
             sizes: list[int | ir.SymbolicDim] = list(data.shape[:2])
-            for dim, stride in zip(data.shape[2:], strides, strict=True):
-                sizes.append(ceil(dim / stride))  # type: ignore[arg-type]  # of dims, a dim
+            for dim, margin, stride in zip(data.shape[2:], *margins, strict=True):
+                sizes.append(ceil((dim + margin) / stride))  # type: ignore[arg-type]  # a dim
             for value in node.outputs:
                 value.shape = ir.Shape(sizes)
 
     return infer
+
+
+def _margins(node: ir.Node, axes: int) -> tuple[Sequence[int], Sequence[int]] | None:
+    """What to add to sizes before they are divided by strides and rounded up, and the strides;
+    None where windows are counted another way."""
+    ones = (1,) * axes
+    strides = ints_attribute(node, "strides", ones)
+    mode = node.attributes["auto_pad"].as_string() if "auto_pad" in node.attributes else "NOTSET"
+    if mode.startswith("SAME_"):
+        return (0,) * axes, strides
+    if not int_attribute(node, "ceil_mode", 0):
+        return None
+    kernel = ints_attribute(node, "kernel_shape", ones)
+    dilations = ints_attribute(node, "dilations", ones)
+    pads = ints_attribute(node, "pads", (0,) * (2 * axes)) if mode != "VALID" else (0,) * (2 * axes)
+    reaches = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    hanging = zip(pads[:axes], pads[axes:], strides, reaches, strict=True)
+    return [begin + min(0, s + end - reach) for begin, end, s, reach in hanging], strides
 
 
 def _canonically(rule: Rule) -> Rule:
@@ -157,3 +204,33 @@ def _canonically(rule: Rule) -> Rule:
                 value.shape = ir.Shape([canonical(dim) for dim in value.shape])
 
     return infer
+
+
+def _remembered(rule: Rule) -> Rule:
+    """Expressions take long to make, and the layers of a network repeat each other."""
+    known: dict[object, list[tuple[ir.Shape, ir.DataType | None]]] = {}
+
+    def infer(ctx: ShapeInferenceContext, node: ir.Node) -> None:
+        key = _signature(node)
+        if key in known:
+            for value, (shape, dtype) in zip(node.outputs, known[key], strict=True):
+                ctx.set_shape_and_dtype(value, shape, dtype)
+            return
+        rule(ctx, node)
+        made = [(value.shape, value.dtype) for value in node.outputs]
+        if key is not None and len(known) < MOST_REMEMBERED:
+            known[key] = [(shape, dtype) for shape, dtype in made if shape is not None]
+
+    return infer
+
+
+def _signature(node: ir.Node) -> object:
+    """All that the shapes of its outputs follow from; None where a shape is not known."""
+    shapes = tuple(
+        None if v is None or v.shape is None else (*v.shape, v.dtype) for v in node.inputs
+    )
+    fresh = all(value.shape is None for value in node.outputs)
+    if shapes[:1] == (None,) or not fresh:
+        return None
+    attributes = frozenset((name, str(a.value)) for name, a in node.attributes.items())
+    return node.op_type, shapes, attributes, len(node.outputs)

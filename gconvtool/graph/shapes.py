@@ -199,6 +199,7 @@ def _infer(
     model: ir.Model, inner: _Inner, hints: Mapping[ir.Value, ir.Shape | None]
 ) -> tuple[str, ...]:
     """Infer; where a hint says more, believe it, and infer again what follows from it."""
+    rules.register()
     with _symbols(model) as reader:
         for node in inner.nodes:
             if not registry.has(node.domain, node.op_type):
@@ -232,9 +233,10 @@ def _known(shape: ir.Shape | None, reader: Reader) -> bool:
 
 
 def _read(shape: ir.Shape | None, reader: Reader) -> ir.Shape | None:
-    if shape is None or shape.is_static():
-        return shape
-    return ir.Shape([reader.dim(dim) for dim in shape])
+    """A window that is larger than its map leaves nothing, not less than nothing."""
+    if shape is None:
+        return None
+    return ir.Shape([max(0, dim) if isinstance(dim, int) else reader.dim(dim) for dim in shape])
 
 
 @contextmanager
@@ -262,12 +264,11 @@ def _symbol(name: str, number: int) -> str:
 
 def _run(model: ir.Model, nodes: Sequence[ir.Node]) -> tuple[str, ...]:
     """The library's inference. A node that it fails at is set aside, and the rest goes on."""
-    rules.register()
     broken: dict[ir.Node, str] = {}
     said: list[str] = []
     try:
         with _numbered(nodes) as numbered:
-            for _ in range(MOST_REPAIRS):
+            for _ in range(MOST_REPAIRS + 1):
                 failure = _failure(model)
                 if failure is None:
                     return tuple(said)
