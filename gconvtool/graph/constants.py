@@ -79,7 +79,9 @@ def parameter(value: ir.Value) -> Parameter | None:
 
 
 def _dim(dim: int | ir.SymbolicDim) -> Dim:
-    return dim if isinstance(dim, int) else dim.value
+    if isinstance(dim, int):
+        return dim if dim >= 0 else None
+    return dim.value
 
 
 def _parameter(value: ir.Value, tensor: ir.TensorProtocol) -> Parameter:

@@ -60,9 +60,11 @@ def _runs_on(start: ir.Value | None, body: ir.Graph) -> bool:
     """The condition is true whatever happens: constant, or the one that came in."""
     if start is not None and number(start) is not True:
         return False
+    if not body.outputs:
+        return False
     goes_on = body.outputs[0]
     while (maker := goes_on.producer()) is not None and maker.op_type in ("Identity", "Cast"):
-        source = maker.inputs[0]
+        source = maker.inputs[0] if maker.inputs else None
         if source is None:
             return False
         goes_on = source
@@ -77,10 +79,10 @@ def _changes_size(node: ir.Node, body: ir.Graph) -> bool:
 def _scan(node: ir.Node, body: ir.Graph) -> int | Skip:
     count = int_attribute(node, "num_scan_inputs", 0)
     states = len(node.inputs) - count
-    axes = ints_attribute(node, "scan_input_axes", (0,) * count)
+    axes = ints_attribute(node, "scan_input_axes", ())
     shape = shape_of(node.inputs[states]) if 0 < count <= len(node.inputs) else None
     axis = axes[0] if axes else 0
     length = shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
-    if not isinstance(length, int):
+    if not isinstance(length, int) or length < 0:
         return Skip("the length of its sequence is not known")
     return length

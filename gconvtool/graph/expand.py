@@ -12,9 +12,10 @@ import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
 from gconvtool.errors import InputError
+from gconvtool.graph.load import one_line
 
-MOST_NODES = 1_000_000
-"""Nodes beyond which no expansion ends in useful time: 20 functions that call the next twice."""
+MOST_NODES = 100_000
+"""Nodes beyond which no expansion ends in useful time: 17 functions that call the next twice."""
 
 Name = tuple[str, str, str]
 
@@ -32,7 +33,10 @@ def expand_functions(model: ir.Model) -> None:
     nodes = sum(sizes.get(node.op_identifier(), 1) for node in every)
     if nodes > MOST_NODES:
         raise InputError(f"its functions expand to {nodes:,} nodes; {MOST_NODES:,} are the most")
-    InlinePass(criteria=lambda function: _speaks_for(function, model))(model)
+    try:
+        InlinePass(criteria=lambda function: _speaks_for(function, model))(model)
+    except (ValueError, RuntimeError) as error:  # a call that does not fit its function
+        raise InputError(f"its functions cannot be expanded: {one_line(error)}") from error
 
 
 def _expanded_sizes(functions: Mapping[Name, ir.Function]) -> dict[Name, int]:

@@ -32,12 +32,28 @@ def load(path: Path) -> ir.Model:
         if tensor.nbytes <= SMALL_BYTES and Path(tensor.path).is_file():
             with readable(f"{path} ({tensor.path})"):
                 value.const_value = ir.tensor(tensor.numpy().copy(), name=value.name)
+    _check(model, str(path))
+    return model
+
+
+def copied(model: ir.Model, name: str) -> ir.Model:
+    """A copy of a model in memory.
+
+    Raises:
+        InputError: it is no valid ONNX model.
+    """
+    try:
+        return model.clone()
+    except Exception as error:  # cycles, values that nobody makes, …
+        raise InputError(f"{name}: not a valid ONNX model: {one_line(error)}") from error
+
+
+def _check(model: ir.Model, name: str) -> None:
     try:
         with _set_aside(_external(model)):
             CheckerPass()(model)
     except Exception as error:  # the checker's own family, wrapped by the pass
-        raise InputError(f"{path}: not a valid ONNX model: {one_line(error)}") from error
-    return model
+        raise InputError(f"{name}: not a valid ONNX model: {one_line(error)}") from error
 
 
 def one_line(error: BaseException) -> str:

@@ -50,7 +50,10 @@ LIKE_FIRST_INPUT = (
 )
 
 POOLING = ("AveragePool", "LpPool", "MaxPool")
+WINDOWS = (*POOLING, "Conv", "ConvInteger", "ConvTranspose", "QLinearConv")
+"""Operators whose output shapes follow from the shapes that go in, and from attributes."""
 MOST_REMEMBERED = 10_000
+MOST_DIMENSIONS = 64
 ROUNDING = (
     *POOLING,
     *"Conv ConvInteger ConvTranspose Pad QLinearConv Resize Slice Upsample".split(),
@@ -78,8 +81,12 @@ def register() -> None:
     for op in ROUNDING:
         for version in registry.version_boundaries("", op):
             known = registry.get("", op, version=version)
-            rule = _pooled(known) if op in POOLING else known
-            registry.register("", op, since_version=version)(_canonically(rule))
+            rule = _canonically(_pooled(known) if op in POOLING else known)
+            kept = _remembered(rule) if op in WINDOWS else rule
+            registry.register("", op, since_version=version)(kept)
+    for version in registry.version_boundaries("", "Reshape"):
+        known = registry.get("", "Reshape", version=version)
+        registry.register("", "Reshape", since_version=version)(_bounded(known))
 
 
 def _add(op: str, rule: Rule) -> None:
@@ -217,9 +224,9 @@ def _remembered(rule: Rule) -> Rule:
                 ctx.set_shape_and_dtype(value, shape, dtype)
             return
         rule(ctx, node)
-        made = [(value.shape, value.dtype) for value in node.outputs]
-        if key is not None and len(known) < MOST_REMEMBERED:
-            known[key] = [(shape, dtype) for shape, dtype in made if shape is not None]
+        made = [(v.shape, v.dtype) for v in node.outputs if v.shape is not None]
+        if key is not None and len(made) == len(node.outputs) and len(known) < MOST_REMEMBERED:
+            known[key] = made
 
     return infer
 
@@ -234,3 +241,15 @@ def _signature(node: ir.Node) -> object:
         return None
     attributes = frozenset((name, str(a.value)) for name, a in node.attributes.items())
     return node.op_type, shapes, attributes, len(node.outputs)
+
+
+def _bounded(rule: Rule) -> Rule:
+    """Reshape, but for a rank that no tensor has: the library would list that many dimensions."""
+
+    def infer(ctx: ShapeInferenceContext, node: ir.Node) -> None:
+        sizes = node.inputs[1] if len(node.inputs) > 1 else None
+        rank = sizes.shape[0] if sizes is not None and sizes.shape else None
+        if not isinstance(rank, int) or rank <= MOST_DIMENSIONS:
+            rule(ctx, node)
+
+    return infer

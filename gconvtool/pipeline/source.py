@@ -46,7 +46,8 @@ class Network:
     def open(cls, source: Model) -> Network:
         """Load a file; a model that is loaded already is copied, so that it never changes."""
         if isinstance(source, ir.Model):
-            return cls(source.clone(), source.graph.name or "model")
+            name = source.graph.name or "model"
+            return cls(loading.copied(source, name), name)
         return cls(loading.load(Path(source)), str(source))
 
     def content(self) -> bytes:
