@@ -83,7 +83,7 @@ def test_attributes_of_a_call_win_over_defaults(call: str, positions: int) -> No
     assert counted(f"{X} {{ y = {call} }}", strided, w=W).totals.macs == positions * MACS
 
 
-@pytest.mark.parametrize(("given", "positions"), [("", 8 * 8), ("<t = [2, 4]>", 4 * 2)])
+@pytest.mark.parametrize(("given", "positions"), [("<t = [1, 1]>", 8 * 8), ("<t = [2, 4]>", 4 * 2)])
 def test_attributes_are_handed_on_through_calls(given: str, positions: int) -> None:
     outer = "Outer <t: ints> (x, w) => (y) { y = f.Inner <s: ints = @t> (x, w) }"
     inner = (

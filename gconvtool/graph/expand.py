@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 
 import onnx_ir as ir
-from onnx_ir.passes.common import InlinePass
+from onnx_ir.passes.common import InlinePass, RemoveUnusedFunctionsPass
 
 from gconvtool.errors import InputError
 from gconvtool.graph.load import one_line
@@ -33,6 +33,7 @@ def expand_functions(model: ir.Model) -> None:
     nodes = sum(sizes.get(node.op_identifier(), 1) for node in every)
     if nodes > MOST_NODES:
         raise InputError(f"its functions expand to {nodes:,} nodes; {MOST_NODES:,} are the most")
+    RemoveUnusedFunctionsPass()(model)  # the other pass would expand those too, without end
     try:
         InlinePass(criteria=lambda function: _speaks_for(function, model))(model)
     except (ValueError, RuntimeError) as error:  # a call that does not fit its function
