@@ -84,7 +84,8 @@ def test_a_dry_run_counts_what_the_real_one_writes_and_writes_nothing(folder):
     assert sorted(folder.iterdir()) == before
     assert planned.output is None
     real = converted(folder, Separable(2))
-    assert planned.after == real.after
+    for figure in ("macs", "params", "exact"):  # bytes are not planned
+        assert getattr(planned.after, figure) == getattr(real.after, figure)
     assert [s.macs_after for s in planned.sites] == [s.macs_after for s in real.sites]
 
 
