@@ -122,14 +122,16 @@ def test_an_if_inside_a_function_is_counted() -> None:
     assert (result.totals.macs, result.totals.params) == (64 * MACS, W.size)
 
 
-def test_a_constant_inside_a_function_is_stored_once() -> None:
-    ones = ", ".join(["1"] * 16)
-    value = f"value = float[4, 4] {{{ones}}}"
-    product = f"Product (x) => (y) {{ m = Constant <{value}> () y = MatMul (x, m) }}"
-    graph = "g (float[2, 4] x) => (float[2, 4] y) { a = f.Product (x) y = f.Product (a) }"
-    result = counted(graph, product)
-    assert (result.totals.macs, result.totals.params) == (2 * 2 * 4 * 4, 16)
-    assert (result.parameters["learned"].tensors, result.parameters["learned"].numbers) == (1, 16)
+@pytest.mark.parametrize(
+    "constant",
+    ["value = float[4] {1, 2, 3, 4}", "value_floats = [1.0, 2.0, 3.0, 4.0]"],
+)
+def test_a_constant_inside_a_function_is_stored_once(constant: str) -> None:
+    shift = f"Shift (x) => (y) {{ m = Constant <{constant}> () y = Add (x, m) }}"
+    graph = "g (float[2, 4] x) => (float[2, 4] y) { a = f.Shift (x) y = f.Shift (a) }"
+    result = counted(graph, shift)
+    assert (result.totals.params, result.totals.elementwise_ops) == (4, 2 * 8)
+    assert (result.parameters["learned"].tensors, result.parameters["learned"].numbers) == (1, 4)
 
 
 def test_an_optional_input_may_be_left_out() -> None:

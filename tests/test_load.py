@@ -253,3 +253,133 @@ def test_weights_that_cannot_be_read_are_refused_when_they_are_needed(
     harm(outside.parent / "weights.bin")
     with pytest.raises(InputError, match=r"weights\.bin"):
         serialise(load(outside), str(outside))
+
+
+def placed(folder: Path, location: str, weights: bytes | None = W.tobytes()) -> Path:
+    """A model in the folder that names a file of weights, which is put there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = onnx.ModelProto()
+    model.CopyFrom(MODEL)
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], location)
+    model.graph.initializer[0].ClearField("raw_data")
+    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    if weights is not None:
+        place = folder / location
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(weights)
+    return put(folder, model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["../w.bin", "a/../../w.bin", "./../inside/../w.bin", "..", "../inside2/w.bin"],
+)
+def test_weights_outside_of_the_models_folder_are_refused(tmp_path: Path, location: str) -> None:
+    (tmp_path / "inside2").mkdir()
+    (tmp_path / "w.bin").write_bytes(W.tobytes())
+    message = refused(placed(tmp_path / "inside", location, None))
+    assert location in message
+    assert "outside" in message
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_weights_at_an_absolute_place_are_refused(tmp_path: Path, exists: bool) -> None:
+    place = tmp_path / "elsewhere.bin"
+    if exists:
+        place.write_bytes(W.tobytes())
+    assert str(place) in refused(placed(tmp_path / "inside", str(place), None))
+
+
+@pytest.mark.parametrize("location", ["w.bin", "./w.bin", "deep/down/w.bin", "a/../w.bin", "..w"])
+def test_weights_inside_of_the_models_folder_are_read(tmp_path: Path, location: str) -> None:
+    (tmp_path / "inside" / "a").mkdir(parents=True)
+    weights = array(load(placed(tmp_path / "inside", location)).graph.initializers["w"])
+    np.testing.assert_array_equal(weights, W)
+
+
+@pytest.mark.parametrize("way", ["link/model.onnx", "link/../inside/model.onnx", "named.onnx"])
+def test_a_model_may_be_reached_through_links(tmp_path: Path, way: str) -> None:
+    path = placed(tmp_path / "inside", "w.bin")
+    (tmp_path / "link").symlink_to(path.parent, target_is_directory=True)
+    (tmp_path / "inside" / "named.onnx").symlink_to(path)
+    at = tmp_path / "inside" / way if way == "named.onnx" else tmp_path / way
+    weights = array(load(at).graph.initializers["w"])
+    np.testing.assert_array_equal(weights, W)
+    assert analyze(at).warnings == ()
+
+
+def test_a_model_in_the_current_folder_has_its_weights_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed(tmp_path, "w.bin")
+    monkeypatch.chdir(tmp_path)
+    weights = array(load(Path("model.onnx")).graph.initializers["w"])
+    np.testing.assert_array_equal(weights, W)
+
+
+def test_a_missing_file_of_weights_is_a_warning_and_the_costs_are_whole(outside: Path) -> None:
+    whole = analyze(outside)
+    assert whole.warnings == ()
+    (outside.parent / "weights.bin").unlink()
+    result = analyze(outside)
+    (warning,) = result.warnings
+    assert str(outside.parent / "weights.bin") in warning
+    assert "missing" in warning
+    assert (result.layers, result.totals) == (whole.layers, whole.totals)
+    assert result.parameters == whole.parameters
+
+
+def test_a_file_of_weights_outside_of_the_folder_is_refused_by_analyze(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="outside"):
+        analyze(placed(tmp_path / "inside", "../w.bin", None))
+
+
+RESHAPED = """
+g (float[N, 3, 8, 8] x) => (float[A, B] y) { h = Conv (x, w) r = Reshape (h, s) y = MatMul (r, m) }
+"""
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_shapes_that_are_stored_outside_are_read_if_they_are_there(
+    tmp_path: Path, missing: bool
+) -> None:
+    shape, product = np.array([-1, 144]), np.ones((144, 2), np.float32)
+    path = tmp_path / "model.onnx"
+    onnx.save_model(
+        proto(RESHAPED, w=W, s=shape, m=product), path, save_as_external_data=True,
+        location="w.bin", size_threshold=0,
+    )  # fmt: skip
+    if missing:
+        (tmp_path / "w.bin").unlink()
+    result = analyze(path)
+    products = {layer.name: layer.macs for layer in result.layers}
+    assert products["h"] == 4 * 6 * 6 * 27
+    assert products["y"] == (None if missing else 144 * 2)
+    assert result.totals.exact is not missing
+
+
+def test_weights_in_a_branch_are_kept_inside_too(tmp_path: Path) -> None:
+    graph = """
+    g (bool c, float[4] x) => (float[4] y) {
+      y = If (c) < then_branch = t () => (float[4] a) { a = Add (x, u) },
+                   else_branch = e () => (float[4] b) { b = Relu (x) } >
+    }
+    """
+    model = proto(graph, u=np.ones(4, np.float32))
+    tensor = model.graph.initializer.pop()
+    onnx.external_data_helper.set_external_data(tensor, "../w.bin")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    model.graph.node[0].attribute[0].g.initializer.append(tensor)
+    assert "outside" in refused(put(tmp_path, model.SerializeToString()))
+
+
+def test_constants_of_a_node_are_kept_inside_too(tmp_path: Path) -> None:
+    constant = "Constant <value = float[4] {1, 2, 3, 4}> ()"
+    model = proto(f"g (float[4] x) => (float[4] y) {{ c = {constant} y = Add (x, c) }}")
+    tensor = model.graph.node[0].attribute[0].t
+    tensor.CopyFrom(numpy_helper.from_array(np.ones(4, np.float32)))
+    onnx.external_data_helper.set_external_data(tensor, "../w.bin")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    refused(put(tmp_path, model.SerializeToString()))

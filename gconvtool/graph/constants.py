@@ -19,22 +19,41 @@ CARRIERS = frozenset(
 
 def stored(value: ir.Value | None) -> Parameter | None:
     """The constant behind a value, followed to where it is stored; None where it is computed."""
-    while value is not None:
-        if value.const_value is not None:
-            return _parameter(value, value.const_value)
+    source = origin(value)
+    if source is None:
+        return None
+    if source.const_value is not None:
+        return _parameter(source, source.const_value)
+    node = source.producer()
+    if node is not None and node.op_type == "ConstantOfShape":
+        return _filled(source, node)
+    tensor = ir.convenience.get_const_tensor(source)
+    return None if tensor is None else _parameter(source, tensor)
+
+
+def origin(value: ir.Value | None) -> ir.Value | None:
+    """The value that is stored itself, as which a constant begins."""
+    while value is not None and value.const_value is None:
         node = value.producer()
         if node is None:
             return None
         if node.op_type in CARRIERS and node.domain in ("", "com.microsoft"):
             value = node.inputs[0] if node.inputs else None
-        elif node.domain:
-            return None
-        elif node.op_type == "Constant":
-            tensor = ir.convenience.get_const_tensor(value)
-            return None if tensor is None else _parameter(value, tensor)
         else:
-            return _filled(value, node) if node.op_type == "ConstantOfShape" else None
-    return None
+            return value if _is_constant(node) else None
+    return value
+
+
+def content(source: ir.Value) -> object:
+    """What is stored there. It is one object for all copies of a node, as in calls of a function,
+    and lives as long as the model."""
+    if source.const_value is not None:
+        return source.const_value
+    node = source.producer()
+    if node is None or node.op_type != "Constant":
+        return source
+    (found,) = (attribute.value for attribute in node.attributes.values())
+    return source if isinstance(found, (int, float, str)) else found
 
 
 def shape_of(value: ir.Value | None) -> Shape:
@@ -73,9 +92,8 @@ def ints_attribute(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[
     return tuple(node.attributes[name].as_ints()) if name in node.attributes else default
 
 
-def parameter(value: ir.Value) -> Parameter | None:
-    """An initializer as a parameter."""
-    return None if value.const_value is None else _parameter(value, value.const_value)
+def _is_constant(node: ir.Node) -> bool:
+    return not node.domain and node.op_type in ("Constant", "ConstantOfShape")
 
 
 def _dim(dim: int | ir.SymbolicDim) -> Dim:

@@ -77,6 +77,8 @@ def _changes_size(node: ir.Node, body: ir.Graph) -> bool:
 
 
 def _scan(node: ir.Node, body: ir.Graph) -> int | Skip:
+    if len(node.inputs) != len(body.inputs):  # as in version 8 of the operators
+        return Skip("it scans batches of sequences of their own lengths")
     count = int_attribute(node, "num_scan_inputs", 0)
     states = len(node.inputs) - count
     axes = ints_attribute(node, "scan_input_axes", ())

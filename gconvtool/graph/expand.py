@@ -33,7 +33,8 @@ def expand_functions(model: ir.Model) -> None:
     nodes = sum(sizes.get(node.op_identifier(), 1) for node in every)
     if nodes > MOST_NODES:
         raise InputError(f"its functions expand to {nodes:,} nodes; {MOST_NODES:,} are the most")
-    RemoveUnusedFunctionsPass()(model)  # the other pass would expand those too, without end
+    # What nobody calls would be expanded too, without end.
+    RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]  # its __init__ has no types
     try:
         InlinePass(criteria=lambda function: _speaks_for(function, model))(model)
     except (ValueError, RuntimeError) as error:  # a call that does not fit its function

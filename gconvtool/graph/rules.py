@@ -84,6 +84,9 @@ def register() -> None:
             rule = _canonically(_pooled(known) if op in POOLING else known)
             kept = _remembered(rule) if op in WINDOWS else rule
             registry.register("", op, since_version=version)(kept)
+    for version in registry.version_boundaries("", "Loop"):
+        known = registry.get("", "Loop", version=version)
+        registry.register("", "Loop", since_version=version)(_unconditional(known))
     for version in registry.version_boundaries("", "Reshape"):
         known = registry.get("", "Reshape", version=version)
         registry.register("", "Reshape", since_version=version)(_bounded(known))
@@ -99,6 +102,21 @@ def _standard(op: str) -> Rule:
         rule = registry.get("", op, version=ctx.opset)
         if rule is not None:
             rule(ctx, node)
+
+    return infer
+
+
+def _unconditional(rule: Rule) -> Rule:
+    """A Loop without a condition runs on; the library wants one."""
+
+    def infer(ctx: ShapeInferenceContext, node: ir.Node) -> None:
+        if len(node.inputs) < 2 or node.inputs[1] is not None:
+            return rule(ctx, node)
+        node.replace_input_with(1, ir.val("", ir.DataType.BOOL, ir.Shape([])))
+        try:
+            return rule(ctx, node)
+        finally:
+            node.replace_input_with(1, None)
 
     return infer
 

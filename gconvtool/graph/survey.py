@@ -19,7 +19,7 @@ from gconvtool.facts import (
     Tensor,
 )
 from gconvtool.graph import control
-from gconvtool.graph.constants import CARRIERS, bits_of, parameter, shape_of, stored
+from gconvtool.graph.constants import CARRIERS, bits_of, content, origin, shape_of, stored
 from gconvtool.graph.sites import conv_site, head_site, refusals, renamed
 
 IN_A_BODY = Skip("it is inside a body of control flow")
@@ -30,6 +30,7 @@ def survey(model: ir.Model) -> Survey:
     graph = model.graph
     scribe = _Scribe()
     nodes = scribe.facts(graph, "")
+    held = tuple(_initializers(model))
     skipped = {scribe.names[node.outputs[0]]: why for node, why in refusals(graph).items()}
     return Survey(
         nodes=nodes,
@@ -38,8 +39,8 @@ def survey(model: ir.Model) -> Survey:
         heads=scribe.heads,
         inputs=tuple(_tensor(value) for value in graph.inputs if not value.is_initializer()),
         outputs=tuple(scribe.names.get(value, value.name or "") for value in graph.outputs),
-        stored=tuple(p for value in _initializers(model) if (p := parameter(value)) is not None),
-        unused=frozenset(value.name or "" for value in _initializers(model) if _idle(value)),
+        stored=tuple(p for value in held if (p := scribe.parameter(value)) is not None),
+        unused=frozenset(scribe.names.get(value, "") for value in held if _idle(value)),
     )
 
 
@@ -58,11 +59,11 @@ class _Scribe:
         self.inner: dict[str, Skip] = {}
         self._brief = brief
         self._nameless = 0
-        self._tensors: dict[int, Parameter] = {}
+        self._contents: dict[int, Parameter | None] = {}
 
     def facts(self, graph: ir.Graph, prefix: str) -> tuple[NodeFact, ...]:
         """All nodes of a graph, in order."""
-        for value in graph.inputs:
+        for value in (*graph.inputs, *graph.initializers.values()):
             self.names[value] = prefix + (value.name or "")
         return tuple(self._fact(node, prefix) for node in graph)
 
@@ -113,17 +114,19 @@ class _Scribe:
         return "" if value is None else self.names.get(value, value.name or "")
 
     def _parameters(self, node: ir.Node) -> Iterator[Parameter | None]:
-        """A tensor that stands at several places, as in a function's calls, is one parameter.
-
-        What an operator only hands on counts where it arrives.
-        """
+        """What an operator only hands on counts where it arrives."""
         for index, value in enumerate(node.inputs):
-            found = None if index == 0 and node.op_type in CARRIERS else stored(value)
-            yield found if found is None else self._once(found, value)
+            handed_on = index == 0 and node.op_type in CARRIERS
+            source = None if handed_on else origin(value)
+            yield None if source is None else self.parameter(source)
 
-    def _once(self, found: Parameter, value: ir.Value | None) -> Parameter:
-        tensor = None if value is None else ir.convenience.get_const_tensor(value)
-        return found if tensor is None else self._tensors.setdefault(id(tensor), found)
+    def parameter(self, source: ir.Value) -> Parameter | None:
+        """What stands at several places, as in a function's calls, is one parameter."""
+        key = id(content(source))
+        if key not in self._contents:
+            found = stored(source)
+            self._contents[key] = found and replace(found, name=self._read(source))
+        return self._contents[key]
 
     def _bodies(self, node: ir.Node, name: str) -> Iterator[Body]:
         for label, graph in control.graphs(node):
