@@ -16,6 +16,16 @@ Shape: TypeAlias = tuple[Dim, ...] | None
 Attribute: TypeAlias = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
+def total(figures: Iterable[int | None]) -> int | None:
+    """A sum; None where a part of it is not known, since unknown is not zero."""
+    known = 0
+    for figure in figures:
+        if figure is None:
+            return None
+        known += figure
+    return known
+
+
 def describe_shape(shape: Shape) -> str:
     """`1×64×H×?` for people; `?` stands for what is not known."""
     if shape is None:

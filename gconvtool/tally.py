@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gconvtool import costs, formulas, memory, storage
-from gconvtool.facts import ConvSite, NodeFact, Shape, Skip, Survey
+from gconvtool.facts import ConvSite, NodeFact, Shape, Skip, Survey, total
 from gconvtool.kinds import kind
 from gconvtool.results import Analysis, KindTotal, Layer, Totals, Unknown
 
@@ -208,26 +208,16 @@ def _totals(outer: Sequence[Layer], rows: Sequence[Layer], peak: int | None) -> 
         macs=sum(row.macs or 0 for row in outer),
         params=sum(row.params for row in rows),
         exact=all(row.macs is not None for row in outer),
-        bias_adds=_sum_of(row.bias_adds for row in outer),
-        elementwise_ops=_sum_of(row.elementwise_ops for row in outer),
-        weight_bytes=_sum_of(row.weight_bytes for row in outer),
-        activation_bytes=_sum_of(row.activation_bytes for row in outer),
+        bias_adds=total(row.bias_adds for row in outer),
+        elementwise_ops=total(row.elementwise_ops for row in outer),
+        weight_bytes=total(row.weight_bytes for row in outer),
+        activation_bytes=total(row.activation_bytes for row in outer),
         peak_activation_bytes=peak,
     )
 
 
 def _sum(trees: Iterable[_Tree], column: str) -> int | None:
-    return _sum_of(getattr(tree.layer, column) for tree in trees)
-
-
-def _sum_of(figures: Iterable[int | None]) -> int | None:
-    """A sum, or None where a part of it is."""
-    total = 0
-    for figure in figures:
-        if figure is None:
-            return None
-        total += figure
-    return total
+    return total(getattr(tree.layer, column) for tree in trees)
 
 
 def _product(a: int | None, b: int | None) -> int | None:

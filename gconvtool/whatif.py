@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from gconvtool import recipes
-from gconvtool.facts import ConvSite, NodeFact, Survey, nested
+from gconvtool.facts import ConvSite, NodeFact, Survey, nested, total
 from gconvtool.memory import tensor_bytes
 from gconvtool.recipes import DEFAULT_RANK, Candidate, Gdc, Grouped, Recipe, Separable
 from gconvtool.results import Analysis, Layer, Prospect, Saving, Totals, WhatIf
@@ -123,16 +123,16 @@ def _branch_costs(site: ConvSite, node: NodeFact, recipe: Recipe) -> tuple[int |
 def _prospect(
     site: ConvSite, layer: Layer, recipe: Recipe, added: _Added, reason: str | None
 ) -> Prospect:
-    moved = _sum(layer.weight_bytes, layer.activation_bytes)
+    moved = total((layer.weight_bytes, layer.activation_bytes))
     return Prospect(
         name=site.name,
         kind=layer.kind,
         macs_before=layer.macs,
-        macs_after=_sum(layer.macs, added.macs),
+        macs_after=total((layer.macs, added.macs)),
         params_before=layer.params,
         params_after=layer.params + added.params,
         bytes_before=moved,
-        bytes_after=_sum(moved, added.weight_bytes, added.activation_bytes),
+        bytes_after=total((moved, added.weight_bytes, added.activation_bytes)),
         legal_groups=recipes.legal_groups(site),
         reason=reason,
         loss=reason is None and recipe.weights(site) > recipes.weights(site),
@@ -158,9 +158,9 @@ def _with(totals: Totals, added: _Added, runs: int | None) -> Totals:
         totals,
         macs=totals.macs + (_times(added.macs, runs) or 0),
         params=totals.params + added.params,
-        elementwise_ops=_sum(totals.elementwise_ops, _times(added.elementwise_ops, runs)),
-        weight_bytes=_sum(totals.weight_bytes, _times(added.weight_bytes, runs)),
-        activation_bytes=_sum(totals.activation_bytes, _times(added.activation_bytes, runs)),
+        elementwise_ops=total((totals.elementwise_ops, _times(added.elementwise_ops, runs))),
+        weight_bytes=total((totals.weight_bytes, _times(added.weight_bytes, runs))),
+        activation_bytes=total((totals.activation_bytes, _times(added.activation_bytes, runs))),
     )
 
 
@@ -169,9 +169,3 @@ def _times(figure: int | None, runs: int | None) -> int | None:
     if 0 in (figure, runs):
         return 0
     return None if figure is None or runs is None else figure * runs
-
-
-def _sum(*figures: int | None) -> int | None:
-    """None where a part of it is."""
-    known = [figure for figure in figures if figure is not None]
-    return sum(known) if len(known) == len(figures) else None

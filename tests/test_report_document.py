@@ -128,6 +128,7 @@ def test_totals_of_an_earlier_version_lack_what_it_did_not_count():
         ({"totals": {"exact": True, "macs": -1, "params": 1}}, "totals.macs is -1"),
         ({"totals": {"exact": 1, "macs": 9, "params": 1}}, "totals.exact is 1"),
         ({"totals": {"exact": True, "macs": 9, "params": 1, "bias_adds": 0.5}}, "bias_adds is 0.5"),
+        ({"totals": {"macs": 10**400, "params": 1, "exact": True}}, "totals.macs"),
     ],
 )
 def test_what_is_no_baseline_is_refused_in_a_line(change, told):

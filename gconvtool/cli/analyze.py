@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gconvtool.cli import amounts, config, console, options
+from gconvtool.cli import amounts, config, console, options, verdict
 from gconvtool.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gconvtool.pipeline.study import Peaks, Questions
     from gconvtool.recipes import Recipe
     from gconvtool.results import Failed, Study
-
-GATE_FAILED, CANNOT_TELL = 1, 3
 
 Models = Annotated[
     list[str] | None,
@@ -223,5 +221,4 @@ def _code(results: Sequence[Study | Failed]) -> int:
     studies = [result for result in results if isinstance(result, Study)]
     if len(studies) < len(results):
         return InputError.exit_code
-    passed = {gate.passed for study in studies for gate in study.gates}
-    return GATE_FAILED if False in passed else CANNOT_TELL if None in passed else 0
+    return verdict.exit_code(gate for study in studies for gate in study.gates)

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gconvtool.cli import config, console, options
+from gconvtool.cli import config, console, options, verdict
 from gconvtool.errors import InputError
-
-GATE_FAILED, CANNOT_TELL = 1, 3
 
 
 def bench(
@@ -109,5 +107,4 @@ def bench(
     else:
         console.show(terminal.comparison_page(result))
     console.warn([*result.warnings, *result.judgement.warnings, *result.measurement.warnings])
-    answers = {gate.passed for gate in result.gates}
-    return GATE_FAILED if False in answers else CANNOT_TELL if None in answers else 0
+    return verdict.exit_code(result.gates)

@@ -68,8 +68,6 @@ Layout = Annotated[
     ),
 ]
 
-DEFAULT_RANK = 2
-
 
 def dims(words: Sequence[str] | None) -> dict[str, int]:
     """`N=1` and `H=224,W=224` to sizes by name."""
@@ -102,7 +100,7 @@ def recipe(groups: int | None, separable: bool, rank: int | None) -> Recipe | No
     Raises:
         InputError: two recipes, or a rank without a separable one.
     """
-    from gconvtool.recipes import Grouped, Separable
+    from gconvtool.recipes import DEFAULT_RANK, Grouped, Separable
 
     if groups is not None and separable:
         raise InputError("--groups and --separable exclude each other; convert twice to compare")

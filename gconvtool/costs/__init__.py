@@ -13,7 +13,7 @@ from gconvtool.costs.bias import bias_adds
 from gconvtool.costs.elementwise import elementwise_ops
 from gconvtool.costs.families import ZERO
 from gconvtool.costs.roles import LEARNED, learned, role
-from gconvtool.costs.rules import RULES, layer_kind, may_multiply, terms
+from gconvtool.costs.rules import RULES, layer_kind, terms
 from gconvtool.costs.term import Factor, Term, Terms, count, total_formula, words
 from gconvtool.facts import NodeFact, Skip
 
@@ -32,7 +32,6 @@ __all__ = [
     "layer_kind",
     "learned",
     "macs",
-    "may_multiply",
     "role",
     "terms",
     "total_formula",

@@ -128,11 +128,6 @@ def terms(node: NodeFact) -> Terms | Skip:
     return Skip(f"no rule for {node.op} yet")
 
 
-def may_multiply(domain: str, op: str) -> bool:
-    """False for the operators that have no MACs by definition."""
-    return (op if domain in ("", "ai.onnx") else f"{domain}.{op}") not in ZERO
-
-
 def layer_kind(node: NodeFact) -> str:
     """The family of a node that is no convolution with facts of its own."""
     name = qualified(node)

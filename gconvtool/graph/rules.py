@@ -78,23 +78,27 @@ def register() -> None:
         _add(op, _like_first)
     for op in ("DynamicQuantizeMatMul", "MatMulIntegerToFloat"):
         _add(op, _float_product)
-    for op in ROUNDING:
-        for version in registry.version_boundaries("", op):
-            known = registry.get("", op, version=version)
-            rule = _canonically(_pooled(known) if op in POOLING else known)
-            kept = _remembered(rule) if op in WINDOWS else rule
-            registry.register("", op, since_version=version)(kept)
-    for version in registry.version_boundaries("", "Loop"):
-        known = registry.get("", "Loop", version=version)
-        registry.register("", "Loop", since_version=version)(_unconditional(known))
-    for version in registry.version_boundaries("", "Reshape"):
-        known = registry.get("", "Reshape", version=version)
-        registry.register("", "Reshape", since_version=version)(_bounded(known))
+    for wrapper, ops in (
+        (_pooled, POOLING),
+        (_canonically, ROUNDING),
+        (_remembered, WINDOWS),
+        (_unconditional, ("Loop",)),
+        (_bounded, ("Reshape",)),
+    ):
+        for op in ops:
+            _wrap(op, wrapper)
 
 
 def _add(op: str, rule: Rule) -> None:
     if not registry.has(MICROSOFT, op):
         registry.register(MICROSOFT, op, since_version=1)(rule)
+
+
+def _wrap(op: str, wrapper: Callable[[Rule], Rule]) -> None:
+    """Put something around the library's rule, in every version of the operator."""
+    for version in registry.version_boundaries("", op):
+        rule = registry.get("", op, version=version)
+        registry.register("", op, since_version=version)(wrapper(rule))
 
 
 def _standard(op: str) -> Rule:

@@ -142,7 +142,7 @@ def _warnings(
         if not path.is_file():
             yield f"{path}: missing; costs do not need the weights, but converting and running do"
     if contradictions:
-        yield f"no runtime runs the network at these sizes: {contradictions[0]}"
+        yield f"shapes do not fit each other at {contradictions[0]}"
     if not result.totals.exact and still_open:
         hint = " ".join(f"--dim {name}=SIZE" for name in still_open)
         yield f"open dimensions leave layers uncounted: give {hint}"

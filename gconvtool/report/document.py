@@ -35,6 +35,8 @@ from gconvtool.results import (
 
 Document = dict[str, Any]
 
+LARGEST_COUNT = 2**63 - 1
+"""What a count of an earlier document may be."""
 ANALYZE = "gconvtool.analyze/1"
 CONVENTION = (
     "1 MAC = 1 multiply + 1 add; flops = 2 * macs; bias, normalisation, "
@@ -286,8 +288,10 @@ def _whole(totals: Mapping[str, Any], name: str, *, optional: bool = False) -> i
     value = totals.get(name)
     if value is None and optional:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InputError(f"totals.{name} is {_shown(value)}, not a whole number")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_COUNT:
+        raise InputError(
+            f"totals.{name} is {_shown(value)}, not a whole number of a network's size"
+        )
     return value
 
 
