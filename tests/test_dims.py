@@ -8,21 +8,21 @@ from typing import Any, TypeAlias
 
 import onnx_ir as ir
 import pytest
+import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gconvtool.graph.dims import LARGEST_EXPRESSION, Reader, canonical, is_compound
 
 Step: TypeAlias = tuple[str, int]
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("add"), st.integers(-6, 6)),
-        st.tuples(st.just("times"), st.integers(1, 3)),
-        st.tuples(st.sampled_from(["down", "up"]), st.integers(1, 5)),
-    ),
-    min_size=1,
-    max_size=8,
+ROUNDING = st.one_of(
+    st.tuples(st.just("add"), st.integers(-6, 6)),
+    st.tuples(st.just("times"), st.integers(1, 3)),
+    st.tuples(st.sampled_from(["down", "up"]), st.integers(1, 5)),
 )
+LEAST = st.tuples(st.just("least"), st.integers(1, 60))
+ROUNDINGS = st.lists(ROUNDING, min_size=1, max_size=8)
+STEPS = st.lists(st.one_of(ROUNDING, ROUNDING, LEAST), min_size=1, max_size=8)
 SIZES = st.lists(st.integers(1, 300), min_size=5, max_size=5)
 WORDS = {"floor": floor, "ceil": ceil, "Max": max, "Min": min, "max": max, "min": min}
 
@@ -34,6 +34,9 @@ def symbolic(steps: list[Step], size: Any) -> Any:
             size = size + number
         elif what == "times":
             size = size * number
+        elif what == "least":
+            least = sympy.Min(getattr(size, "_expr", size), number)
+            size = int(least) if least.is_Integer else ir.SymbolicDim(least)
         else:
             size = size // number if what == "down" else ceil(size / number)
     return size
@@ -46,6 +49,8 @@ def plain(steps: list[Step], size: int) -> int:
             size += number
         elif what == "times":
             size *= number
+        elif what == "least":
+            size = min(size, number)
         else:
             size = (size - size % number if what == "down" else size + -size % number) // number
     return size
@@ -86,7 +91,7 @@ def test_a_canonical_size_is_the_same_size_and_stays_as_it_is(
         assert found == plain(steps, size)
 
 
-@given(steps=STEPS, more=STEPS)
+@given(steps=ROUNDINGS, more=ROUNDINGS)
 def test_equal_sizes_look_equal_whenever_they_are_shortened(
     steps: list[Step], more: list[Step]
 ) -> None:
@@ -110,6 +115,7 @@ def test_five_strides_are_one_rounding() -> None:
         ([("times", 4), ("down", 2)], "2*H"),
         ([("down", 2), ("times", 2)], "2*floor(H/2)"),
         ([("up", 3), ("down", 2), ("up", 2)], "floor((H + 8)/12)"),
+        ([("least", 100), ("add", 1), ("down", 2), ("down", 2)], "min(25, floor((H + 1)/4))"),
     ],
 )
 def test_short_forms_are_what_a_person_would_write(steps: list[Step], text: str) -> None:

@@ -94,6 +94,29 @@ def test_attributes_are_handed_on_through_calls(given: str, positions: int) -> N
     assert result.totals.macs == positions * MACS
 
 
+INNER = "Inner <s: ints = [2, 2]> (x, w) => (y) { y = Conv <pads = [1, 1, 1, 1], S> (x, w) }"
+OUTER = "Outer <t> (x, w) => (y) { y = f.Inner <s: ints = @t> (x, w) }"
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "positions"),
+    [
+        (INNER, OUTER, 4 * 4),  # nothing is handed on: the inner default
+        (INNER, OUTER.replace("<t>", "<t: ints = [4, 2]>"), 2 * 4),
+        (INNER.replace("s: ints = [2, 2]", "s"), OUTER, 8 * 8),  # the operator's own default
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_a_call_does_not_give_has_its_default_or_is_absent(
+    inner: str, outer: str, positions: int, order: int
+) -> None:
+    functions = [inner.replace("S>", "strides: ints = @s>"), outer][::order]
+    graph = f"{X} {{ y = f.Outer (x, w) }}"
+    assert counted(graph, *functions, w=W).totals.macs == positions * MACS
+    (y,) = ort(with_functions(graph, *functions, w=W), x=np.ones((1, 4, 8, 8), np.float32))
+    assert y[0, 0].size == positions
+
+
 def test_a_call_inside_a_branch_counts() -> None:
     graph = """
     g (bool c, float[1, 4, 8, 8] x) => (float[N, M, P, Q] y) {

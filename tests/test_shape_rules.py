@@ -10,6 +10,7 @@ import onnx_ir as ir
 import pytest
 from models import Numbers, model, ort
 from onnx import TensorProto, helper, numpy_helper
+from onnx_shape_inference import ShapeInferenceError, infer_symbolic_shapes
 
 from gconvtool.facts import Shape
 from gconvtool.graph.constants import shape_of
@@ -286,3 +287,18 @@ def test_a_rule_says_nothing_where_its_input_has_no_shape() -> None:
         found = model(graph, domains=[MICROSOFT])
         fix(found, {}, {})
         assert shapes(found) == {"y": None}, node
+
+
+def test_somebody_elses_inference_still_hears_what_does_not_fit() -> None:
+    graph = "g (float[1, 3, 8, 8] x, float[4, 3, 3, 3] w) => (float y) { y = Conv (x, w) }"
+    found = model(graph.replace("Conv", "Conv <strides = [1]>"))
+    assert fix(found, {}, {}).contradictions
+    with pytest.raises(ShapeInferenceError):
+        infer_symbolic_shapes(found)
+
+
+def test_an_operator_that_is_laid_out_otherwise_is_named_when_it_does_not_fit() -> None:
+    node = f"{MICROSOFT}.NhwcConv <strides = [1]> (x, w)"
+    graph = f"g (float[1, 8, 8, 3] x, float[4, 3, 3, 3] w) => (float[] y) {{ y = {node} }}"
+    found = model(graph, domains=[MICROSOFT])
+    assert [said.split(":")[0] for said in fix(found, {}, {}).contradictions] == ["y"]

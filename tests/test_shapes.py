@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from gconvtool.errors import InputError
 from gconvtool.facts import Shape
 from gconvtool.graph.constants import shape_of
-from gconvtool.graph.shapes import MOST_REPAIRS, fix, kept, leave_open
+from gconvtool.graph.shapes import fix, kept, leave_open
 from gconvtool.pipeline.analyze import analyze
 
 W = np.ones((4, 3, 3, 3), np.float32)
@@ -396,7 +396,7 @@ def test_a_node_that_contradicts_itself_does_not_stop_the_others() -> None:
     assert [(node.domain, node.name) for node in network.graph] == domains
 
 
-@pytest.mark.parametrize("count", [MOST_REPAIRS, MOST_REPAIRS + 1, 40])
+@pytest.mark.parametrize("count", [1, 9, 40])
 def test_many_contradictions_do_not_stop_the_others_either(count: int) -> None:
     bad = " ".join(f"b{i} = Conv <strides = [1]> (x, w)" for i in range(count))
     graph = BROKEN.replace("bad = Conv <strides = [1]> (x, w) worse = MatMul (x, two)", bad)
@@ -405,7 +405,7 @@ def test_many_contradictions_do_not_stop_the_others_either(count: int) -> None:
     assert shape_of(network.graph.outputs[0]) == (1, 4, 6, 6)
 
 
-@pytest.mark.parametrize("count", [1, MOST_REPAIRS])
+@pytest.mark.parametrize("count", [1, 40])
 def test_some_contradictions_leave_formulas(count: int) -> None:
     bad = " ".join(f"b{i} = Conv <strides = [1]> (x, w)" for i in range(count))
     graph = BROKEN.replace("bad = Conv <strides = [1]> (x, w) worse = MatMul (x, two)", bad)

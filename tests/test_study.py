@@ -75,7 +75,7 @@ def test_a_sweep_that_leaves_sizes_open_gives_bounds() -> None:
 
 
 def test_a_sweep_over_what_the_model_does_not_have_is_refused() -> None:
-    with pytest.raises(InputError, match="--dim Height"):
+    with pytest.raises(InputError, match="--sweep Height"):
         asked(sweep=(({"Height": 20},),))
 
 
@@ -176,14 +176,90 @@ def test_one_broken_file_does_not_stop_the_others(folder: Path) -> None:
     assert names((broken, gone, good)) == given
 
 
-def test_a_question_that_one_model_cannot_answer_fails_for_that_one(folder: Path) -> None:
-    other = proto(GRAPH.replace("H", "K"), w=W)
+@pytest.fixture
+def two(folder: Path) -> list[str]:
+    """Two models, of which the second calls its map K by W, and its input z."""
+    other = proto(GRAPH.replace("H", "K").replace(" x)", " z)").replace("(x,", "(z,"), w=W)
     (folder / "z.onnx").write_bytes(other.SerializeToString())
-    given = [str(folder / "a.onnx"), str(folder / "z.onnx")]
-    good, failed = studies(given, Feed(dims={"H": 8}), Questions())
+    return [str(folder / "a.onnx"), str(folder / "z.onnx")]
+
+
+def counts(results: tuple[Study | Failed, ...]) -> list[int]:
+    return [r.analysis.totals.macs for r in results if isinstance(r, Study)]
+
+
+def test_a_question_that_one_model_cannot_answer_fails_for_that_one(two: list[str]) -> None:
+    shapes = {"x": (1, 3, 8, 8), "z": (1, 3, 8)}
+    good, failed = studies(two, Feed(input_shapes=shapes), Questions())
     assert isinstance(good, Study)
     assert isinstance(failed, Failed)
-    assert "--dim H" in failed.message
+    assert "--input-shape z" in failed.message
+
+
+def test_sizes_are_for_the_models_that_have_such_dimensions_or_inputs(two: list[str]) -> None:
+    dims = {"H": 8, "K": 9, "W": 7}
+    assert counts(studies(two, Feed(dims=dims), Questions())) == [macs(1, 8, 7), macs(1, 9, 7)]
+    shapes = {"x": (2, 3, 5, 6)}
+    feed = Feed(dims={"K": 9, "W": 7}, input_shapes=shapes)
+    assert counts(studies(two, feed, Questions())) == [macs(2, 5, 6), macs(1, 9, 7)]
+
+
+def test_a_sweep_is_for_the_models_that_have_its_dimensions(two: list[str]) -> None:
+    axis = ({"H": 5, "W": 6}, {"H": 8, "W": 9})
+    first, second = studies(two, Feed(dims={"K": 4}), Questions(sweep=(axis, ({"K": 7},))))
+    assert isinstance(first, Study)
+    assert isinstance(second, Study)
+    assert swept(first) == [({"H": 5, "W": 6}, macs(1, 5, 6)), ({"H": 8, "W": 9}, macs(1, 8, 9))]
+    assert swept(second) == [
+        ({"W": 6, "K": 7}, macs(1, 7, 6)),
+        ({"W": 9, "K": 7}, macs(1, 7, 9)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("feed", "sweep", "words"),
+    [
+        (Feed(dims={"height": 8}), (), "--dim height: no model has an"),
+        (Feed(input_shapes={"y": (1, 3, 8, 8)}), (), "--input-shape y: no model has an"),
+        (Feed(), (({"height": 8},),), "--sweep height: no model has an"),
+    ],
+)
+def test_sizes_for_what_no_model_has_are_refused(
+    two: list[str], feed: Feed, sweep: Any, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        studies(two, feed, Questions(sweep=sweep))
+
+
+def test_a_model_that_cannot_be_read_might_have_had_it(two: list[str], folder: Path) -> None:
+    (folder / "broken.onnx").write_bytes(b"no model")
+    given = [*two, str(folder / "broken.onnx")]
+    results = studies(given, Feed(dims={"height": 8}), Questions())
+    assert [type(result) for result in results] == [Study, Study, Failed]
+
+
+RESIZED = """
+g (float[1, 3, H, W] x) => (float[1, 4, P, Q] y) {
+  s = Shape <start = 2> (x) d = Mul (s, two) t = Concat <axis = 0> (kept, d)
+  r = Resize (x, , , t) y = Conv (r, w)
+}
+"""
+
+
+def test_numbers_that_follow_from_sizes_are_forgotten_between_them() -> None:
+    constants = {"two": np.array([2, 2]), "kept": np.array([1, 3])}
+    axis = tuple({"H": size, "W": size} for size in (5, 7, 9))
+    feed, asks = Feed(dims={"H": 4, "W": 4}), Questions(sweep=(axis,))
+    result = study(model(RESIZED, w=W, **constants), feed, asks)
+    assert result.analysis.totals.macs == macs(1, 8, 8)
+    assert [row.totals.macs for row in result.sweep] == [macs(1, n, n) for n in (10, 14, 18)]
+
+
+def test_dimensions_that_are_swept_need_no_warning() -> None:
+    (warning,) = asked(sweep=(({"H": 5}, {"H": 6}),)).analysis.warnings
+    assert "--dim W=SIZE" in warning
+    assert "H" not in warning
+    assert not asked(sweep=(({"H": 5},), ({"W": 6},))).analysis.warnings
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:

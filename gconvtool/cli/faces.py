@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 from gconvtool.cli import console
 from gconvtool.cli.amounts import told
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Several: TypeAlias = tuple[Study | Failed, ...]
     Answer: TypeAlias = Study | Difference | Several
 
+Shown = TypeVar("Shown")
 Format = Literal["table", "json", "csv", "markdown", "github", "junit"]
 SUFFIXES: dict[str, Format] = {
     ".json": "json",
@@ -130,53 +131,58 @@ def _text(face: Face, shown: Answer) -> str:
 def _of_models(face: Face, shown: Answer) -> str:
     """The formats that have no form of their own for two side by side."""
     from gconvtool.report import csv, github, junit
-    from gconvtool.results import Study
 
     models = _models(shown)
     if face.format == "junit":
         return junit.junit(models)
     if face.format == "github":
         return github.summary(models, face.convention)
-    return csv.study(shown) if isinstance(shown, Study) else csv.several(models)
+    return _by_form(shown, csv.study, lambda _: csv.several(models), csv.several)
 
 
 def _document(shown: Answer) -> Mapping[str, Any]:
     from gconvtool.report import document
-    from gconvtool.results import Difference, Study
 
-    if isinstance(shown, Study):
-        return document.study(shown)
-    return document.difference(shown) if isinstance(shown, Difference) else document.several(shown)
+    return _by_form(shown, document.study, document.difference, document.several)
 
 
 def _markdown(face: Face, shown: Answer) -> str:
     from gconvtool.report import markdown
-    from gconvtool.results import Difference, Study
 
-    if isinstance(shown, Study):
-        return markdown.study(shown, face.convention)
-    if isinstance(shown, Difference):
-        return markdown.difference(shown, face.convention)
-    return markdown.several(shown, face.convention)
+    say = face.convention
+    return _by_form(
+        shown,
+        lambda one: markdown.study(one, say),
+        lambda two: markdown.difference(two, say),
+        lambda several: markdown.several(several, say),
+    )
 
 
 def _page(face: Face, shown: Answer) -> RenderableType:
     from gconvtool.report.terminal import DifferencePage, SeveralPage, StudyPage
-    from gconvtool.results import Difference, Study
 
-    if isinstance(shown, Study):
-        return StudyPage(shown, face.convention)
-    if isinstance(shown, Difference):
-        return DifferencePage(shown, face.convention)
-    return SeveralPage(shown, face.convention)
+    page: Callable[..., RenderableType] = _by_form(
+        shown, lambda _: StudyPage, lambda _: DifferencePage, lambda _: SeveralPage
+    )
+    return page(shown, face.convention)
 
 
 def _models(shown: Answer) -> Several:
+    return _by_form(shown, lambda one: (one,), lambda two: (two.a, two.b), lambda several: several)
+
+
+def _by_form(
+    shown: Answer,
+    study: Callable[[Study], Shown],
+    difference: Callable[[Difference], Shown],
+    several: Callable[[Several], Shown],
+) -> Shown:
+    """What is made of the answer, which is one of three forms."""
     from gconvtool.results import Difference, Study
 
-    if isinstance(shown, Difference):
-        return shown.a, shown.b
-    return (shown,) if isinstance(shown, Study) else shown
+    if isinstance(shown, Study):
+        return study(shown)
+    return difference(shown) if isinstance(shown, Difference) else several(shown)
 
 
 def _annotate(face: Face, shown: Answer, place: str) -> None:

@@ -5,6 +5,8 @@ Strided layers nest roundings, which are one rounding: for whole numbers x and n
     floor((floor(x/k) + n) / m) = floor((x + n·k) / (k·m))        (Graham, Knuth, Patashnik, 3.11)
     floor((k·x + n) / (k·m)) = floor((x + floor(n/k)) / m)
     ceil(x/m) = floor((x + m − 1) / m)
+    floor(−x/m) = −floor((x + m − 1) / m)
+    f(min(x, y)) = min(f(x), f(y)) where f never falls, such as floor((x + n) / m)
 
 so that five 3×3 convolutions of stride 2 leave `ceil(H/32)` of H. Sizes are positive whole numbers,
 also those that are left of others: `Max(0, H - 5)` is `H - 5`.
@@ -12,7 +14,7 @@ also those that are left of others: `Max(0, H - 5)` is `H - 5`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from math import gcd, lcm
 
@@ -95,16 +97,25 @@ def _flat(expression: sympy.Expr) -> sympy.Expr:
         return _one_floor(parts[0], up=isinstance(expression, sympy.ceiling))
     if isinstance(expression, sympy.Max):
         return sympy.Max(*(part for part in parts if part != 0))
-    return expression.func(*parts)
+    whole = expression.func(*parts)
+    least = _least(whole)
+    if least is None or any(c.q > 1 for c in sympy.expand(whole).as_coefficients_dict().values()):
+        return whole
+    return _min(whole.subs(least, part) for part in least.args)
 
 
 def _one_floor(inside: sympy.Expr, *, up: bool) -> sympy.Expr:
+    least = _least(inside)
+    if least is not None:
+        return _min(_one_floor(inside.subs(least, part), up=up) for part in least.args)
     terms = sympy.expand(inside).as_coefficients_dict()
     divisor = lcm(*(int(coefficient.q) for coefficient in terms.values()))
     whole = sympy.expand(inside * divisor)
     if up:
         whole += divisor - 1
     whole, divisor = _reduced(whole, divisor)
+    if whole.as_coeff_Add()[1].could_extract_minus_sign():
+        return -_one_floor((divisor - 1 - whole) / divisor, up=False)
     inner = [part for part in whole.atoms(sympy.floor) if whole.coeff(part) == 1]
     rest = whole - inner[0] if len(inner) == 1 else None
     if rest is not None and rest.is_Integer:
@@ -116,6 +127,26 @@ def _one_floor(inside: sympy.Expr, *, up: bool) -> sympy.Expr:
     return turns + sympy.floor(sympy.expand((whole - turns * divisor) / divisor))
 
 
+def _least(inside: sympy.Expr) -> sympy.Min | None:
+    """The only part that varies, if that is the least of several and grows with it."""
+    (part, *others) = inside.atoms(sympy.Min) or (None,)
+    if part is None or others:
+        return None
+    inside = sympy.expand(inside)
+    rest = inside - inside.coeff(part) * part
+    return part if inside.coeff(part).is_positive and not rest.free_symbols else None
+
+
+def _min(parts: Iterable[sympy.Expr]) -> sympy.Expr:
+    """The least, with what divides all of them before it: sympy takes any fraction of an even
+    minimum for a whole number."""
+    sums = [sympy.expand(part) for part in parts]
+    factor = gcd(*(int(c) for part in sums for c in part.as_coefficients_dict().values()))
+    if not factor:
+        return sympy.S.Zero
+    return factor * sympy.Min(*(sympy.expand(part / factor) for part in sums))
+
+
 def _reduced(whole: sympy.Expr, divisor: int) -> tuple[sympy.Expr, int]:
     """Numerator and divisor without a factor that all but the numerator's constant share."""
     offset, rest = whole.as_coeff_Add()
@@ -124,7 +155,10 @@ def _reduced(whole: sympy.Expr, divisor: int) -> tuple[sympy.Expr, int]:
 
 
 class _Printer(StrPrinter):  # type: ignore[misc]  # sympy ships no types
-    """`ceil(H/2)` and `floor((H + 1)/3)` instead of fractions."""
+    """`ceil(H/2)` and `floor((H + 1)/3)` instead of fractions, `min(100, W)` in small letters."""
+
+    def _print_Min(self, part: sympy.Min) -> str:  # noqa: N802  # sympy looks for this name
+        return f"min({', '.join(sorted(map(self.doprint, part.args)))})"
 
     def _print_floor(self, part: sympy.floor) -> str:
         inside = sympy.expand(part.args[0])

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import CheckerPass
 
 from gconvtool.errors import InputError
 
+ONE: Mapping[str, type | tuple[type, ...]] = {
+    "INT": (int, np.integer),
+    "FLOAT": (int, float, np.integer, np.floating),
+    "STRING": (str, bytes),
+    "GRAPH": ir.Graph,
+}
+"""What attributes hold one of, or as many as they like."""
 SMALL_BYTES = 1024
 """Tensors up to this size are read at once: shape inference wants the values of some."""
 
@@ -42,10 +50,71 @@ def copied(model: ir.Model, name: str) -> ir.Model:
     Raises:
         InputError: it is no valid ONNX model.
     """
+    for trouble in _misfits(model):
+        raise InputError(f"{name}: not a valid ONNX model: {trouble}")
     try:
-        return model.clone()
+        copy = model.clone()
     except Exception as error:  # cycles, values that nobody makes, …
         raise InputError(f"{name}: not a valid ONNX model: {one_line(error)}") from error
+    with _said_in_full(copy):
+        _check(copy, name)
+    return copy
+
+
+def _misfits(model: ir.Model) -> Iterator[str]:
+    """Versions and attributes that do not hold what they say; in a file they cannot be."""
+    for domain, version in model.opset_imports.items():
+        if not isinstance(version, int):
+            yield f"the version of domain {domain!r} is {version!r}, which is no whole number"
+    yield from _misfits_of(model.graph, outside=True)
+    for function in model.functions.values():
+        yield from _misfits_of(function, outside=False)
+
+
+def _misfits_of(nodes: ir.Graph | ir.Function, *, outside: bool) -> Iterator[str]:
+    for node in nodes:
+        where = next((value.name for value in node.outputs if value.name), node.name)
+        for name, attribute in node.attributes.items():
+            said = f"attribute {name} of {node.op_type} {where or ''}".rstrip()
+            if attribute.is_ref():
+                if outside:
+                    yield f"{said} is a function's, and it is in none"
+                continue
+            held = attribute.value
+            if not _holds(attribute.type.name, held):
+                yield f"{said} is of type {attribute.type.name} and holds {held!r:.40}"
+            for graph in held if isinstance(held, (list, tuple)) else (held,):
+                if isinstance(graph, ir.Graph):
+                    yield from _misfits_of(graph, outside=outside)
+
+
+def _holds(kind: str, value: object) -> bool:
+    """Whether an attribute of this type may have this value."""
+    one = kind.removesuffix("S")
+    if kind != one:
+        return isinstance(value, (list, tuple)) and all(_holds(one, part) for part in value)
+    if kind == "TENSOR":
+        return hasattr(type(value), "numpy")  # asked of the value, a lazy one would be read
+    return isinstance(value, ONE.get(kind, object))
+
+
+@contextmanager
+def _said_in_full(model: ir.Model) -> Iterator[None]:
+    """Inputs and outputs with shapes and types: a file must have them, a model need not. Functions
+    are looked at when they are expanded, and the standard operators' domain has two names there."""
+    values = (*model.graph.inputs, *model.graph.outputs)
+    said = [(value.shape, value.type) for value in values]
+    functions = dict(model.functions)
+    model.functions.clear()
+    for value in values:
+        value.shape = value.shape or ir.Shape([])
+        value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
+    try:
+        yield
+    finally:
+        for value, (shape, kind) in zip(values, said, strict=True):
+            value.shape, value.type = shape, kind
+        model.functions.update(functions)
 
 
 def _check(model: ir.Model, name: str) -> None:

@@ -6,13 +6,21 @@ ones have that of what they fuse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from math import ceil
 
 import onnx_ir as ir
-from onnx_shape_inference import ShapeInferenceContext, registry
+from onnx_shape_inference import (
+    OpUsageError,
+    ShapeInferenceContext,
+    ShapeInferenceError,
+    registry,
+)
 
+from gconvtool.graph import extents
 from gconvtool.graph.constants import int_attribute, ints_attribute
 from gconvtool.graph.dims import canonical, is_compound
 
@@ -56,12 +64,14 @@ MOST_REMEMBERED = 10_000
 MOST_DIMENSIONS = 64
 ROUNDING = (
     *POOLING,
-    *"Conv ConvInteger ConvTranspose Pad QLinearConv Resize Slice Upsample".split(),
+    *"Conv ConvInteger ConvTranspose MaxUnpool Pad QLinearConv Resize Slice Upsample".split(),
 )
 """Operators whose sizes are roundings of sizes. Left as they come, those of a deep network would
 nest without end, and branches of one size that was rounded in two ways would seem to differ."""
 
 Rule = Callable[[ShapeInferenceContext, ir.Node], None]
+
+_FAILED: ContextVar[dict[ir.Node, str] | None] = ContextVar("failed", default=None)
 
 
 @cache
@@ -78,7 +88,12 @@ def register() -> None:
         _add(op, _like_first)
     for op in ("DynamicQuantizeMatMul", "MatMulIntegerToFloat"):
         _add(op, _float_product)
+    _wrap("Slice", extents.sliced)
+    _add_old_versions()
     for wrapper, ops in (
+        (extents.split, ("Split",)),
+        (extents.resized, ("Resize",)),
+        (extents.unpooled, ("MaxUnpool",)),
         (_pooled, POOLING),
         (_canonically, ROUNDING),
         (_remembered, WINDOWS),
@@ -87,6 +102,19 @@ def register() -> None:
     ):
         for op in ops:
             _wrap(op, wrapper)
+    for domain, op, _ in list(registry.iter_supported()):
+        _wrap(op, _forgiving, domain)
+
+
+@contextmanager
+def failures() -> Iterator[Mapping[ir.Node, str]]:
+    """Nodes that rules fail at while inside, with what they say; inference goes on without them."""
+    failed: dict[ir.Node, str] = {}
+    token = _FAILED.set(failed)
+    try:
+        yield failed
+    finally:
+        _FAILED.reset(token)
 
 
 def _add(op: str, rule: Rule) -> None:
@@ -94,11 +122,47 @@ def _add(op: str, rule: Rule) -> None:
         registry.register(MICROSOFT, op, since_version=1)(rule)
 
 
-def _wrap(op: str, wrapper: Callable[[Rule], Rule]) -> None:
+def _add_old_versions() -> None:
+    """What the first versions took as attributes, and Resize when it was Upsample still."""
+    upsample = registry.get("", "Upsample", version=9)
+    resize = registry.get("", "Resize", version=11)
+    for op, version, rule in (
+        ("Resize", 11, resize),
+        ("Resize", 10, upsample),
+        ("Upsample", 9, upsample),
+        ("Upsample", 7, extents.upsampled_by_attribute(upsample)),
+        ("Slice", 1, extents.sliced_by_attributes),
+        ("TopK", 1, extents.top_by_attribute),
+    ):
+        registry.register("", op, since_version=version)(rule)
+
+
+def _wrap(op: str, wrapper: Callable[[Rule], Rule], domain: str = "") -> None:
     """Put something around the library's rule, in every version of the operator."""
-    for version in registry.version_boundaries("", op):
-        rule = registry.get("", op, version=version)
-        registry.register("", op, since_version=version)(wrapper(rule))
+    for version in dict.fromkeys(registry.version_boundaries(domain, op)):
+        rule = registry.get(domain, op, version=version)
+        registry.register(domain, op, since_version=version)(wrapper(rule))
+
+
+def _forgiving(rule: Rule) -> Rule:
+    """A node that contradicts itself is noted, and has no shapes; the library would stop there."""
+
+    def infer(ctx: ShapeInferenceContext, node: ir.Node) -> None:
+        failed = _FAILED.get()
+        if failed is None:  # somebody else's inference
+            return rule(ctx, node)
+        before = [value.shape for value in node.outputs]
+        try:
+            return rule(ctx, node)
+        except (OpUsageError, ShapeInferenceError) as error:
+            failed[node] = error.message
+        except Exception:  # rules do not expect what nobody would write
+            failed[node] = f"no shape for {node.op_type}"
+        for value, shape in zip(node.outputs, before, strict=True):
+            value.shape = shape
+        return None
+
+    return infer
 
 
 def _standard(op: str) -> Rule:
@@ -160,6 +224,9 @@ def _made(
     """What the standard operator makes of these inputs with the attributes of this node."""
     stand_in = ir.Node("", op, [_copy(value) for value in inputs], node.attributes.values())
     _standard(op)(ctx, stand_in)
+    failed = _FAILED.get() or {}
+    if stand_in in failed:
+        ctx.record_error(node, failed[stand_in])
     return stand_in.outputs[0].shape
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
-from onnx_shape_inference import OpUsageError, ShapeInferenceError, infer_symbolic_shapes, registry
+from onnx_shape_inference import SYM_DATA_KEY, infer_symbolic_shapes, registry
 
 from gconvtool.errors import InputError
 from gconvtool.graph import rules
@@ -26,10 +26,49 @@ from gconvtool.graph.dims import Reader
 
 FUNCTIONS = frozenset("ceil ceiling floor max min mod sqrt".split())
 """Names that mean something else in a formula."""
-MOST_REPAIRS = 8
-"""Nodes that inference may fail at before it goes on without its symbols."""
-BROKEN = "gconvtool.broken"
-"""The domain of such a node while the rest is inferred."""
+
+
+class Names(NamedTuple):
+    """What sizes can be given for: open dimensions, and inputs as a whole."""
+
+    dims: frozenset[str]
+    inputs: frozenset[str]
+    several: bool = False
+
+    def check(self, dims: Iterable[str], inputs: Iterable[str], option: str = "--dim") -> None:
+        """Refuse sizes for anything else; `option` is where those of dimensions come from.
+
+        Raises:
+            InputError: there is no open dimension, or no input, of such a name.
+        """
+        for name in dims:
+            if name not in self.dims:
+                raise InputError(
+                    f"{option} {name}: {self._lack('open dimension', name, self.dims)}"
+                )
+        for name in inputs:
+            if name not in self.inputs:
+                raise InputError(f"--input-shape {name}: {self._lack('input', name, self.inputs)}")
+
+    def _lack(self, what: str, name: str, known: frozenset[str]) -> str:
+        said = f"no model has an {what}" if self.several else f"the model has no {what}"
+        if not known:
+            return said
+        close = get_close_matches(name, sorted(known), 1)
+        have = f"{'they have' if self.several else 'it has'} {', '.join(sorted(known))}"
+        return f"{said} of that name; {f'did you mean {close[0]}?' if close else have}"
+
+
+def names(model: ir.Model) -> Names:
+    """What sizes can be given for in this model."""
+    inputs = _inputs_by_name(model)
+    dims = (
+        _called(name, axis, dim)
+        for name, value in inputs.items()
+        for axis, dim in enumerate(value.shape or ())
+        if isinstance(dim, ir.SymbolicDim)
+    )
+    return Names(frozenset(dims), frozenset(inputs))
 
 
 class Fixed(NamedTuple):
@@ -61,7 +100,8 @@ def fix(
     Raises:
         InputError: a dimension or an input that the model does not have, or another rank.
     """
-    inputs = {value.name or "": value for value in _true_inputs(model)}
+    names(model).check(dims, input_shapes)
+    inputs = _inputs_by_name(model)
     _name_open_dims(inputs)
     sizes = _sizes(inputs, dims, input_shapes)
     contradicted = any(_contradicts(inputs[name], shape) for name, shape in input_shapes.items())
@@ -76,19 +116,20 @@ def fix(
 
 @contextmanager
 def kept(model: ir.Model) -> Iterator[None]:
-    """Whatever becomes of shapes inside, they are as they were afterwards."""
+    """Whatever becomes of shapes, and of numbers that follow from them, is forgotten afterwards."""
     values = (*model.graph.inputs, *_Inner.of(model).values)
-    shapes = [value.shape for value in values]
+    before = [(value.shape, value.const_value) for value in values]
     try:
         yield
     finally:
-        for value, shape in zip(values, shapes, strict=True):
-            value.shape = shape
+        for value, (shape, number) in zip(values, before, strict=True):
+            value.shape, value.const_value = shape, number
+            value.metadata_props.pop(SYM_DATA_KEY, None)
 
 
 def leave_open(model: ir.Model) -> None:
     """Infer shapes with every open dimension left open, in place."""
-    _name_open_dims({value.name or "": value for value in _true_inputs(model)})
+    _name_open_dims(_inputs_by_name(model))
     infer(model)
 
 
@@ -104,12 +145,21 @@ def _true_inputs(model: ir.Model) -> list[ir.Value]:
     return [value for value in model.graph.inputs if not value.is_initializer()]
 
 
+def _inputs_by_name(model: ir.Model) -> dict[str, ir.Value]:
+    return {value.name or "": value for value in _true_inputs(model)}
+
+
+def _called(name: str, axis: int, dim: ir.SymbolicDim) -> str:
+    """An open dimension's name, or that of its place."""
+    return dim.value or f"{name}_{axis}"
+
+
 def _name_open_dims(inputs: Mapping[str, ir.Value]) -> None:
     for name, value in inputs.items():
         if value.shape is not None:
             value.shape = ir.Shape(
                 [
-                    f"{name}_{axis}" if isinstance(dim, ir.SymbolicDim) and not dim.value else dim
+                    dim if isinstance(dim, int) else _called(name, axis, dim)
                     for axis, dim in enumerate(value.shape)
                 ]
             )
@@ -122,10 +172,7 @@ def _sizes(
 ) -> dict[str, int]:
     """Sizes by name: batches are 1, `dims` win over that, whole shapes win over both."""
     shapes = [value.shape for value in inputs.values() if value.shape is not None]
-    known = {str(dim.value) for shape in shapes for dim in shape if isinstance(dim, ir.SymbolicDim)}
     for name, size in dims.items():
-        if name not in known:
-            raise InputError(f"--dim {name}: {_unknown(name, known, 'open dimension')}")
         if size < 1:
             raise InputError(f"--dim {name}={size}: a size is 1 or more")
     batches = (shape[0] for shape in shapes if len(shape) > 1)
@@ -140,8 +187,6 @@ def _sizes_of_shapes(
     """The sizes that whole shapes give to open dimensions; they must agree."""
     sizes: dict[str, int] = {}
     for name, given in input_shapes.items():
-        if name not in inputs:
-            raise InputError(f"--input-shape {name}: {_unknown(name, inputs, 'input')}")
         if any(size < 1 for size in given):
             raise InputError(f"--input-shape {name}: sizes are 1 or more")
         for dim, size in _match(name, inputs[name].shape, given):
@@ -187,11 +232,15 @@ class _Inner:
 
 
 def _forget_inner_shapes(model: ir.Model) -> tuple[_Inner, Mapping[ir.Value, ir.Shape]]:
-    """Drop, and return, what the file says of shapes inside: it may hold for another size only."""
+    """Drop, and return, what the file says of shapes inside: it may hold for another size only.
+    So may numbers that were calculated from shapes before."""
     inner = _Inner.of(model)
     said = {value: value.shape for value in inner.values if value.shape is not None}
-    for value in said:
+    for value in inner.values:
         value.shape = None
+        if value.producer() is not None:
+            value.const_value = None
+        value.metadata_props.pop(SYM_DATA_KEY, None)
     return inner, said
 
 
@@ -262,60 +311,19 @@ def _symbol(name: str, number: int) -> str:
     return name if plain else f"dim_{number}_"
 
 
-def _run(model: ir.Model, nodes: Sequence[ir.Node]) -> tuple[str, ...]:
-    """The library's inference. A node that it fails at is set aside, and the rest goes on."""
-    broken: dict[ir.Node, str] = {}
-    said: list[str] = []
-    try:
-        with _numbered(nodes) as numbered:
-            for _ in range(MOST_REPAIRS + 1):
-                failure = _failure(model)
-                if failure is None:
-                    return tuple(said)
-                node = numbered.get(failure.node)
-                if node is None:
-                    break
-                said.append(f"{node.outputs[0].name if node.outputs else ''}: {failure.message}")
-                broken[node], node.domain = node.domain, BROKEN
-    finally:
-        for node, domain in broken.items():
-            node.domain = domain
-    ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
-    return tuple(said)
-
-
-class _Failure(NamedTuple):
-    """The name of the node that inference fails at ("" for none), and what it says."""
-
-    node: str
-    message: str
-
-
-def _failure(model: ir.Model) -> _Failure | None:
-    """Infer; what it fails at, if it does."""
-    try:
-        infer_symbolic_shapes(model, warn_on_missing=False, adopt_declared_symbols=False)
-    except OpUsageError as error:
-        return _Failure(error.node.name or "", error.message)
-    except ShapeInferenceError as error:
-        return _Failure(error.node_name or "", error.message)
-    except Exception:  # malformed models fail in many ways, and inference is best effort
-        return _Failure("", "")
-    return None
-
-
-@contextmanager
-def _numbered(nodes: Sequence[ir.Node]) -> Iterator[dict[str, ir.Node]]:
-    """Nodes by a name that is theirs alone, while inside: errors tell no more than that."""
-    names = [node.name for node in nodes]
-    numbered = {f"{index}": node for index, node in enumerate(nodes)}
-    for number, node in numbered.items():
-        node.name = number
-    try:
-        yield numbered
-    finally:
-        for node, name in zip(nodes, names, strict=True):
-            node.name = name
+def _run(model: ir.Model, nodes: Iterable[ir.Node]) -> tuple[str, ...]:
+    """The library's inference; what the nodes say whose shapes do not fit each other."""
+    known = set(nodes)
+    with rules.failures() as failed:
+        try:
+            infer_symbolic_shapes(model, warn_on_missing=False, adopt_declared_symbols=False)
+        except Exception:  # malformed models fail in many ways, and inference is best effort
+            ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    return tuple(
+        f"{node.outputs[0].name if node.outputs else ''}: {message}"
+        for node, message in failed.items()
+        if node in known
+    )
 
 
 def _fixed(shape: ir.Shape | None, sizes: Mapping[str, int]) -> ir.Shape | None:
@@ -325,11 +333,3 @@ def _fixed(shape: ir.Shape | None, sizes: Mapping[str, int]) -> ir.Shape | None:
     return ir.Shape(
         [dim if isinstance(dim, int) else sizes.get(str(dim.value), dim) for dim in shape]
     )
-
-
-def _unknown(name: str, known: Mapping[str, object] | set[str], what: str) -> str:
-    if not known:
-        return f"the model has no {what}"
-    close = get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(sorted(known))}"
-    return f"the model has no {what} of that name; {hint}"

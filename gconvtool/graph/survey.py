@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
+from gconvtool.errors import InputError
 from gconvtool.facts import (
     Attribute,
     Body,
@@ -20,6 +21,7 @@ from gconvtool.facts import (
 )
 from gconvtool.graph import control
 from gconvtool.graph.constants import CARRIERS, bits_of, content, origin, shape_of, stored
+from gconvtool.graph.load import one_line
 from gconvtool.graph.sites import conv_site, head_site, refusals, renamed
 
 IN_A_BODY = Skip("it is inside a body of control flow")
@@ -65,7 +67,15 @@ class _Scribe:
         """All nodes of a graph, in order."""
         for value in (*graph.inputs, *graph.initializers.values()):
             self.names[value] = prefix + (value.name or "")
-        return tuple(self._fact(node, prefix) for node in graph)
+        return tuple(self._checked_fact(node, prefix) for node in graph)
+
+    def _checked_fact(self, node: ir.Node, prefix: str) -> NodeFact:
+        """A model in memory may hold what no checker sees."""
+        try:
+            return self._fact(node, prefix)
+        except (TypeError, ValueError) as error:
+            name = self._name(node, prefix)
+            raise InputError(f"{node.op_type} {name}: cannot be read: {one_line(error)}") from error
 
     def _fact(self, node: ir.Node, prefix: str) -> NodeFact:
         for value in node.outputs:
@@ -97,8 +107,8 @@ class _Scribe:
             fact,
             parameters=tuple(self._parameters(node)),
             writes=tuple(self.names[value] for value in node.outputs),
-            input_bits=tuple(map(bits_of, node.inputs)),
-            output_bits=tuple(map(bits_of, node.outputs)),
+            input_bits=tuple(map(_bits, node.inputs)),
+            output_bits=tuple(map(_bits, node.outputs)),
         )
 
     def _note_site(self, node: ir.Node, name: str, inside: bool) -> None:
@@ -149,7 +159,13 @@ def _idle(value: ir.Value) -> bool:
 
 
 def _tensor(value: ir.Value) -> Tensor:
-    return Tensor(value.name or "", shape_of(value), bits_of(value))
+    return Tensor(value.name or "", shape_of(value), _bits(value))
+
+
+def _bits(value: ir.Value | None) -> int | None:
+    """The size of one element; None too where a model in memory says that it has no type."""
+    undefined = value is not None and value.dtype is ir.DataType.UNDEFINED
+    return None if undefined else bits_of(value)
 
 
 def _attributes(node: ir.Node) -> Iterator[tuple[str, Attribute]]:

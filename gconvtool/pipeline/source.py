@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from gconvtool.facts import Survey
 from gconvtool.graph import load as loading
 from gconvtool.graph import save, shapes
 from gconvtool.graph.expand import expand_functions
+from gconvtool.graph.shapes import Names
 from gconvtool.graph.signature import signature
 from gconvtool.graph.survey import sketch, survey
 from gconvtool.results import Analysis, Drift
@@ -85,6 +86,16 @@ class Feed:
         }
         return {**open_dims, **self.dims}
 
+    def only(self, known: Names) -> Feed:
+        """The sizes of what a model has; the others are for other models."""
+        return replace(
+            self,
+            dims={name: size for name, size in self.dims.items() if name in known.dims},
+            input_shapes={
+                name: shape for name, shape in self.input_shapes.items() if name in known.inputs
+            },
+        )
+
 
 def count(network: Network, feed: Feed) -> Analysis:
     """The cost of a network; it is not changed.
@@ -103,8 +114,13 @@ class Reading:
     analysis: Analysis
 
 
-def read(network: Network, feed: Feed) -> Reading:
+def read(network: Network, feed: Feed, swept: Container[str] = ()) -> Reading:
     """Facts and costs of a network at the sizes that the feed gives; it is not changed.
+
+    Args:
+        network: what is counted.
+        feed: the sizes.
+        swept: open dimensions whose sizes are tried out elsewhere.
 
     Raises:
         InputError: sizes for what it does not have, or functions that do not end.
@@ -117,9 +133,10 @@ def read(network: Network, feed: Feed) -> Reading:
             open_facts = sketch(model)
     with shapes.kept(model):
         fixed = shapes.fix(model, feed.dims, feed.input_shapes)
-        facts, still_open = survey(model), shapes.open_dims(model)
+        facts, still_open = _facts(network, model), shapes.open_dims(model)
     result = tally.analysis(network.name, facts, fixed.sizes, open_facts)
-    warnings = _warnings(result, model, still_open, fixed.contradictions)
+    missing = [name for name in still_open if name not in swept]
+    warnings = _warnings(result, model, missing, fixed.contradictions)
     return Reading(facts, replace(result, warnings=tuple(warnings)))
 
 
@@ -135,16 +152,23 @@ def _expanded(network: Network) -> ir.Model:
     return copy
 
 
+def _facts(network: Network, model: ir.Model) -> Survey:
+    try:
+        return survey(model)
+    except InputError as error:
+        raise InputError(f"{network.name}: {error}") from error
+
+
 def _warnings(
-    result: Analysis, model: ir.Model, still_open: Sequence[str], contradictions: Sequence[str]
+    result: Analysis, model: ir.Model, missing: Sequence[str], contradictions: Sequence[str]
 ) -> Iterator[str]:
     for path in sorted(loading.external_files(model)):
         if not path.is_file():
             yield f"{path}: missing; costs do not need the weights, but converting and running do"
     if contradictions:
         yield f"shapes do not fit each other at {contradictions[0]}"
-    if not result.totals.exact and still_open:
-        hint = " ".join(f"--dim {name}=SIZE" for name in still_open)
+    if not result.totals.exact and missing:
+        hint = " ".join(f"--dim {name}=SIZE" for name in missing)
         yield f"open dimensions leave layers uncounted: give {hint}"
 
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
+from typing import TypeAlias
 
 from gconvtool import budgets, costs, roofline, whatif
 from gconvtool.budgets import Limits
 from gconvtool.errors import GconvError, InputError
 from gconvtool.explain import explain
 from gconvtool.facts import nested
+from gconvtool.graph.shapes import Names, names
 from gconvtool.pipeline.source import (
     Feed,
     Model,
@@ -38,6 +40,9 @@ from gconvtool.timing import peaks
 
 SECONDS_FOR_PEAKS = 2.0
 
+Axis: TypeAlias = tuple[Mapping[str, int], ...]
+"""Sizes that some open dimensions take together, one after the other."""
+
 
 @dataclass(frozen=True)
 class Peaks:
@@ -57,7 +62,7 @@ class Questions:
     """
 
     what_if: tuple[Recipe, ...] = ()
-    sweep: tuple[tuple[Mapping[str, int], ...], ...] = ()
+    sweep: tuple[Axis, ...] = ()
     peaks: Peaks | None = None
     explain: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
@@ -87,7 +92,12 @@ def study(model: Model, feed: Feed, questions: Questions) -> Study:
         InputError: no valid model, sizes for what it does not have, or a layer that is not there.
     """
     network = Network.open(model)
-    reading = read(network, feed)
+    names(network.model).check(_swept(questions.sweep), (), "--sweep")
+    return _study(network, feed, questions)
+
+
+def _study(network: Network, feed: Feed, questions: Questions) -> Study:
+    reading = read(network, feed, _swept(questions.sweep))
     result = reading.analysis
     return Study(
         analysis=result,
@@ -105,14 +115,21 @@ def studies(
 ) -> tuple[Study | Failed, ...]:
     """The same for several files and folders of them; one that fails does not stop the others.
 
+    Sizes are for the models that have such a dimension or input.
+
     Raises:
-        InputError: a folder without any model.
+        InputError: a folder without any model, or sizes for what no model has.
     """
     paths = tuple(_files(models))
+    seen: list[Names] = []
     results = []
     for done, path in enumerate(paths):
         progress(path, done, len(paths))
-        results.append(_attempt(path, feed, questions))
+        results.append(_attempt(path, feed, questions, seen))
+    if len(seen) == len(paths):
+        every = _together(seen)
+        every.check(feed.dims, feed.input_shapes)
+        every.check(_swept(questions.sweep), (), "--sweep")
     return tuple(results)
 
 
@@ -122,11 +139,33 @@ def measure_peaks() -> Peaks:
     return Peaks(gflops, bandwidth, measured=True)
 
 
-def _attempt(path: str, feed: Feed, questions: Questions) -> Study | Failed:
+def _attempt(path: str, feed: Feed, questions: Questions, seen: list[Names]) -> Study | Failed:
+    """One model's answer; what it has is added to what was seen."""
     try:
-        return study(path, feed, questions)
+        network = Network.open(path)
+        known = names(network.model)
+        seen.append(known)
+        sweep = (_only(axis, known) for axis in questions.sweep)
+        own = replace(questions, sweep=tuple(axis for axis in sweep if axis))
+        return _study(network, feed.only(known), own)
     except GconvError as error:
         return Failed(path, str(error))
+
+
+def _only(axis: Axis, known: Names) -> Axis:
+    """An axis without the dimensions that a model does not have."""
+    own = ({name: at[name] for name in at if name in known.dims} for at in axis)
+    return tuple(sizes for sizes in own if sizes)
+
+
+def _together(seen: Sequence[Names]) -> Names:
+    dims = frozenset(name for known in seen for name in known.dims)
+    inputs = frozenset(name for known in seen for name in known.inputs)
+    return Names(dims, inputs, several=len(seen) > 1)
+
+
+def _swept(axes: Iterable[Axis]) -> frozenset[str]:
+    return frozenset(name for axis in axes for sizes in axis for name in sizes)
 
 
 def _files(models: Iterable[str]) -> Iterator[str]:
@@ -147,9 +186,7 @@ def _roofline(result: Analysis, limits: Peaks | None) -> Roofline | None:
     return roofline.place(result.layers, limits.gflops, limits.bandwidth_gbs, limits.measured)
 
 
-def _sweep(
-    network: Network, feed: Feed, axes: Sequence[Sequence[Mapping[str, int]]]
-) -> Iterator[SweepRow]:
+def _sweep(network: Network, feed: Feed, axes: Sequence[Axis]) -> Iterator[SweepRow]:
     """Every combination of the axes' sizes; none for no axes."""
     for choice in product(*axes) if axes else ():
         sizes = {name: size for part in choice for name, size in part.items()}
