@@ -1,12 +1,9 @@
 """What a network would cost if a recipe were applied wherever it is allowed. Nothing is rewritten.
 
-Every weight meets every output position, so that MACs change as weights do:
-
-    MACs after = MACs before · weights after / weights before
-
-and parameters by the difference of the weights (biases stay). A sum of r branches moves more
-activations than one convolution from x to y: each branch reads x and passes a map m of C channels
-at the size of y from its depthwise to its pointwise part, and r − 1 additions read two maps and
+MACs are the recipe's own over the sizes of the site: every weight meets every output position, or
+every input position where it is pointwise and comes first; parameters differ by the weights (biases
+stay). A sum of r branches moves more activations than one convolution from x to y: each branch
+reads x and passes a map m from its first to its second part, and r − 1 additions read two maps and
 write one. With |·| in bytes, that is more by
 
     (r − 1)·|x| + 2r·|m| + 4(r − 1)·|y|
@@ -77,18 +74,15 @@ def _saving(site: ConvSite, layer: Layer) -> Saving | None:
     answer = recipes.propose(site, recipe)
     if layer.macs is None or not isinstance(answer, Candidate):
         return None
-    return Saving(site.name, str(recipe), layer.macs, _macs_after(site, layer.macs, recipe))
-
-
-def _macs_after(site: ConvSite, macs: int, recipe: Recipe) -> int:
-    return macs * recipe.weights(site) // recipes.weights(site)
+    after = recipe.macs(site)
+    return None if after is None else Saving(site.name, str(recipe), layer.macs, after)
 
 
 def _added(site: ConvSite, layer: Layer, node: NodeFact, recipe: Recipe) -> _Added:
     before, after = recipes.weights(site), recipe.weights(site)
     extra_ops, extra_bytes = _branch_costs(site, node, recipe)
     return _Added(
-        macs=None if layer.macs is None else _macs_after(site, layer.macs, recipe) - layer.macs,
+        macs=total((recipe.macs(site), None if layer.macs is None else -layer.macs)),
         # A weight that counts at an earlier layer, or is fed, is not among these parameters.
         params=after - before if layer.params >= before else 0,
         elementwise_ops=extra_ops,
@@ -109,15 +103,14 @@ def _branch_costs(site: ConvSite, node: NodeFact, recipe: Recipe) -> tuple[int |
     """Additions between branches, and bytes of activations that one convolution does not move."""
     if isinstance(recipe, Grouped):
         return 0, 0
-    made, more = site.output_shape, recipe.rank - 1
-    between = None if made is None else (made[0], site.channels, *made[2:])
+    made, more = site.output_shape, recipe.branches - 1
     x = tensor_bytes(site.input_shape, node.input_bits[0])
-    m, y = (tensor_bytes(shape, node.output_bits[0]) for shape in (between, made))
+    m, y = (tensor_bytes(shape, node.output_bits[0]) for shape in (recipe.between(site), made))
     values = tensor_bytes(made, 8)  # as many as bytes
     additions = None if values is None else more * values
     if x is None or m is None or y is None:
         return additions, None
-    return additions, more * x + 2 * recipe.rank * m + 4 * more * y
+    return additions, more * x + 2 * recipe.branches * m + 4 * more * y
 
 
 def _prospect(
@@ -135,7 +128,7 @@ def _prospect(
         bytes_after=total((moved, added.weight_bytes, added.activation_bytes)),
         legal_groups=recipes.legal_groups(site),
         reason=reason,
-        loss=reason is None and recipe.weights(site) > recipes.weights(site),
+        loss=reason is None and recipe.split(site).cost(site) > recipes.weights(site),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gconvtool.fit.factor import SMALLEST, grouped, separable
-from gconvtool.fit.grouping import Grouping
+from gconvtool.fit.factor import (
+    SMALLEST,
+    bottleneck,
+    grouped,
+    monarch,
+    pointwise_first,
+    separable,
+)
+from gconvtool.fit.grouping import Grouping, contiguous
 from gconvtool.fit.moments import Moments
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -18,11 +26,11 @@ C, N, TAPS = 6, 8, 4
 
 
 def seen(seed: int, rows: int = 500) -> tuple[np.ndarray, Moments]:
-    """A dense kernel, and the moments of correlated patches that went through it."""
+    """A dense kernel, and well-known moments of correlated patches that went through it."""
     rng = np.random.default_rng(seed)
     kernel = rng.standard_normal((N, C * TAPS))
     x = rng.standard_normal((rows, C * TAPS)) @ rng.standard_normal((C * TAPS, C * TAPS)) + 1
-    return kernel, Moments.of(x, x @ kernel.T + 2)
+    return kernel, replace(Moments.of(x, x @ kernel.T + 2), count=10**6)
 
 
 @given(SEEDS)
@@ -111,3 +119,94 @@ def test_permuting_the_channels_permutes_the_fit(seed):
     np.testing.assert_allclose(
         plain.reshape(N, C, TAPS)[:, order].reshape(N, -1), permuted, atol=1e-6
     )
+
+
+def in_groups(groups: int) -> np.ndarray:
+    return np.arange(C).reshape(groups, -1)
+
+
+@given(SEEDS)
+def test_full_width_leaves_no_error(seed):
+    _, moments = seen(seed)
+    for groups in (1, 2, 3):
+        factors = bottleneck(moments, in_groups(groups), TAPS, N)
+        assert moments.error(factors.kernel(), factors.bias) < 1e-6
+
+
+@settings(max_examples=30)
+@given(SEEDS, st.sampled_from([1, 2, 3, 6]))
+def test_error_never_rises_with_the_width(seed, groups):
+    _, moments = seen(seed)
+    errors = [
+        moments.error(bottleneck(moments, in_groups(groups), TAPS, width).kernel())
+        for width in (1, 2, 3, 4)
+    ]
+    assert all(b <= a + 1e-4 for a, b in pairwise(errors))
+
+
+@given(SEEDS)
+def test_a_bottleneck_of_single_channels_is_separable(seed):
+    _, moments = seen(seed)
+    channels = np.random.default_rng(seed).permutation(C)[:, None]
+    one, other = bottleneck(moments, channels, TAPS, 2), separable(moments, TAPS, 2)
+    assert one.spatial.shape == (2 * C, TAPS)
+    # Channels take turns in another order.
+    assert moments.error(one.kernel()) == pytest.approx(moments.error(other.kernel()), abs=0.02)
+
+
+@given(SEEDS, st.integers(1, 4))
+def test_low_rank_is_the_best_there_is(seed, width):
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal((N, C * TAPS))
+    moments = Moments.of_weights(weight, np.zeros(N))
+    kernel = bottleneck(moments, in_groups(1), TAPS, width).kernel()
+    tail = np.linalg.svd(weight, compute_uv=False)[width:]  # Eckart and Young
+    assert moments.error(kernel) == pytest.approx((tail**2).sum() / (weight**2).sum(), rel=1e-6)
+
+
+@settings(max_examples=30)
+@given(SEEDS)
+def test_pointwise_first_finds_kernels_of_low_rank_and_gets_better_with_rank(seed):
+    _, moments = seen(seed)
+    errors = [moments.error(pointwise_first(moments, TAPS, r).kernel()) for r in (1, 2, 3, TAPS)]
+    assert all(b <= a + 1e-3 for a, b in pairwise(errors))
+    rng = np.random.default_rng(seed)
+    p, v = rng.standard_normal((N, 2, C)), rng.standard_normal((N, 2, TAPS))
+    weight = np.einsum("nrc,nrk->nck", p, v).reshape(N, -1)
+    known = Moments.of_weights(weight, np.zeros(N))
+    assert known.error(pointwise_first(known, TAPS, 2).kernel()) < 1e-6
+
+
+@given(SEEDS)
+def test_a_monarch_kernel_is_found_again(seed):
+    rng = np.random.default_rng(seed)
+    grouping = Grouping(rng.permutation(6).reshape(2, 3), rng.permutation(N).reshape(2, 4))
+    weight = np.zeros((N, 6))
+    for inputs in grouping.inputs:
+        for outputs in grouping.outputs:
+            weight[np.ix_(outputs, inputs)] = np.outer(
+                rng.standard_normal(4), rng.standard_normal(3)
+            )
+    moments = Moments.of_weights(weight, np.zeros(N))
+    factors = monarch(moments, grouping, 1)
+    assert (factors.first.shape, factors.second.shape) == ((4, 3), (N, 2))
+    assert moments.error(factors.kernel(), factors.bias) < 1e-6
+
+
+@pytest.mark.parametrize("alive", [0, 1, C])
+def test_whatever_is_dead_every_fit_is_finite(alive):
+    rng = np.random.default_rng(3)
+    x = np.zeros((10, C * TAPS))
+    x[:, : alive * TAPS] = rng.standard_normal((10, alive * TAPS))
+    moments = Moments.of(x, x @ rng.standard_normal((C * TAPS, N)))
+    for factors in (
+        separable(moments, TAPS, 2),
+        pointwise_first(moments, TAPS, 2),
+        bottleneck(moments, in_groups(2), TAPS, 3),
+        bottleneck(moments, in_groups(1), TAPS, 3),
+        grouped(moments, contiguous(C, N, 2), TAPS),
+    ):
+        kernel = factors.kernel()
+        assert np.isfinite(kernel).all()
+        assert np.abs(kernel).max() < 1e3
+        assert moments.error(kernel, factors.bias) <= 1

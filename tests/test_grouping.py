@@ -70,3 +70,38 @@ def test_merging_groups_never_raises_the_error(seed):
 
 def test_columns_are_channel_major():
     assert columns(np.array([2, 0]), 3).tolist() == [6, 7, 8, 0, 1, 2]
+
+
+@given(SEEDS, st.sampled_from([2, 4]))
+def test_groups_that_are_given_are_kept_and_the_others_found(seed, groups):
+    inputs, outputs, moments = hidden_groups(seed, groups)
+    of_inputs, of_outputs = (
+        np.stack([np.flatnonzero(labels == g) for g in range(groups)])
+        for labels in (inputs, outputs)
+    )
+    shuffled = np.random.default_rng(seed).permutation(groups)
+    for given_groups in (
+        {"inputs": of_inputs},
+        {"outputs": of_outputs},
+        {"inputs": of_inputs, "outputs": of_outputs[shuffled]},
+    ):
+        found = find_grouping(
+            moments, 3, groups, np.random.default_rng(0), swaps=60, **given_groups
+        )
+        assert grouped(moments, found, 3).kernel() == pytest.approx(moments.yx, abs=1e-4)
+        for name, members in given_groups.items():
+            assert {*map(tuple, getattr(found, name))} == {*map(tuple, members)}
+
+
+def test_exchanges_never_move_outputs_that_are_given():
+    rng = np.random.default_rng(3)
+    x, mix = rng.standard_normal((200, 16)), rng.standard_normal((8, 16))
+    moments = Moments.of(x, x @ mix.T)
+    given_outputs = np.arange(8).reshape(2, 4)
+    start, better = (
+        find_grouping(moments, 2, 2, np.random.default_rng(0), swaps=swaps, outputs=given_outputs)
+        for swaps in (0, 60)
+    )
+    assert better.outputs.tolist() == start.outputs.tolist() == given_outputs.tolist()
+    errors = [moments.error(grouped(moments, found, 2).kernel()) for found in (better, start)]
+    assert errors[0] <= errors[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,8 +78,18 @@ def test_a_constant_output_is_missed_wholly_or_not_at_all():
     assert moments.error(np.ones((2, 3))) == float("inf")
 
 
-def test_ridge_is_stronger_where_rows_are_few():
-    x, y = rows(0, count=60)
-    few, many = Moments.of(x[:59], y[:59]), Moments.of(x, y)
-    assert few.ridge() / np.trace(few.xx) == pytest.approx(1e-3 / 6)
-    assert many.ridge() / np.trace(many.xx) == pytest.approx(1e-5 / 6)
+@pytest.mark.parametrize(
+    ("count", "strength"), [(0, 1e-5), (6, 0.01), (60, 0.001), (10**6, 1e-5), (1, 0.06)]
+)
+def test_ridge_is_stronger_the_fewer_the_rows(count, strength):
+    moments = replace(Moments.of(*rows(0)), count=count)
+    assert moments.ridge() / np.trace(moments.xx) == pytest.approx(strength / 6)
+
+
+@given(SEEDS)
+def test_mixed_channels_have_the_moments_of_their_mixtures(seed):
+    x, y = rows(seed)
+    p = np.random.default_rng(seed).standard_normal((4, 2, 3))  # 3 channels of 2 taps, mixed twice
+    made = np.einsum("nck,orc->onrk", x.reshape(50, 3, 2), p).reshape(4, 50, 4)
+    expected = [np.cov(rows_of, rowvar=False, bias=True) for rows_of in made]
+    np.testing.assert_allclose(Moments.of(x, y).mixed(p), expected, rtol=1e-9, atol=1e-9)

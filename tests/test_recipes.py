@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
@@ -15,9 +16,11 @@ from gconvtool.errors import InputError
 from gconvtool.facts import ConvSite
 from gconvtool.recipes import (
     STEM_CHANNELS,
+    Bottleneck,
     Candidate,
     Gdc,
     Grouped,
+    Monarch,
     Recipe,
     Separable,
     legal_groups,
@@ -90,7 +93,6 @@ def test_a_candidate_holds_its_site_and_its_recipe() -> None:
     ("facts", "words"),
     [
         ({"op": "ConvTranspose"}, "transposed"),
-        ({"groups": 2}, "already grouped (G = 2)"),
         ({"groups": 8}, "already grouped (G = 8)"),
         ({"kernel": (1, 1)}, "1×1"),
         ({"kernel": (1,)}, "1×1"),
@@ -152,8 +154,15 @@ def test_a_recipe_that_would_not_be_cheaper_says_what_it_would_cost(
 
 
 def test_recipes_have_the_names_that_reports_show() -> None:
-    recipes = Grouped(4), Separable(2), Gdc()
-    assert [str(recipe) for recipe in recipes] == ["grouped(4)", "separable(2)", "gdc(1)"]
+    names = {
+        Grouped(4): "grouped(4)",
+        Separable(2): "separable(2)",
+        Separable(2, "pw-dw"): "separable(2, pw-dw)",
+        Bottleneck(4, 16): "bottleneck(4, 16)",
+        Monarch(4): "monarch(4)",
+        Gdc(): "gdc(1)",
+    }
+    assert {recipe: str(recipe) for recipe in names} == names
 
 
 @pytest.mark.parametrize("make", [Grouped, Separable, Gdc])
@@ -202,7 +211,7 @@ def test_a_rank_of_gdc_above_the_taps_says_so() -> None:
 
 
 @pytest.mark.parametrize("op", ["Gemm", "MatMul"])
-@pytest.mark.parametrize("recipe", [Grouped(2), Separable(1)], ids=str)
+@pytest.mark.parametrize("recipe", [Grouped(2), Separable(1), Bottleneck(2, 3)], ids=str)
 def test_fully_connected_layers_are_left_to_gdc(op: str, recipe: Recipe) -> None:
     answer = propose(head(op), recipe)
     assert not isinstance(answer, Candidate)
@@ -240,6 +249,11 @@ def test_legal_groups_divide_both(channels: int, filters: int) -> None:
         ("groups=4", Grouped(4)),
         ("separable", Separable(2)),
         ("separable:rank=3", Separable(3)),
+        ("separable:order=pw-dw", Separable(2, "pw-dw")),
+        ("separable:rank=3,order=pw-dw", Separable(3, "pw-dw")),
+        ("separable:rank=3,order=dw-pw", Separable(3)),
+        ("bottleneck:groups=4,width=16", Bottleneck(4, 16)),
+        ("monarch:groups=4", Monarch(4)),
         ("gdc", Gdc(1)),
         ("gdc:rank=2", Gdc(2)),
     ],
@@ -263,9 +277,94 @@ def test_recipes_are_read_from_the_command_line(text: str, recipe: Recipe) -> No
         ("groups=" + "9" * 5000, "no such recipe"),
         ("groups=0", "0 groups"),
         ("gdc:rank=0", "rank 0"),
+        ("bottleneck", "bottleneck:groups=4,width=16"),
+        ("bottleneck:width=16", "no such recipe"),
+        ("bottleneck:groups=0,width=4", "1 group or more"),
+        ("monarch:groups=1", "2 groups or more"),
+        ("separable:order=pw", "no such recipe"),
+        ("gdc:rank=2,order=pw-dw", "no such recipe"),
     ],
-    ids=range(12),
+    ids=range(18),
 )
 def test_what_is_no_recipe_says_what_is_allowed(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         parse(text)
+
+
+def multiplied(weight: tuple[int, ...], positions: tuple[int, ...]) -> int:
+    """MACs by counting: every weight of a kernel at every position of a map."""
+    return int(np.empty(weight).size * np.empty(positions).size)
+
+
+STRIDED = site(
+    channels=24,
+    filters=48,
+    groups=2,
+    strides=(2, 2),
+    input_shape=(3, 24, 17, 17),
+    output_shape=(3, 48, 8, 8),
+)
+INPUT, OUTPUT = (3, 17, 17), (3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "made"),
+    [
+        (Grouped(3), [((48, 4, 3, 3), OUTPUT)]),
+        (Separable(2), 2 * [((24, 1, 3, 3), OUTPUT), ((48, 12, 1, 1), OUTPUT)]),
+        (Separable(2, "pw-dw"), 2 * [((48, 12, 1, 1), INPUT), ((48, 1, 3, 3), OUTPUT)]),
+        (Bottleneck(3, 5), [((2 * 3 * 5, 4, 3, 3), OUTPUT), ((48, 3 * 5, 1, 1), OUTPUT)]),
+        (Bottleneck(1, 5), [((2 * 5, 12, 3, 3), OUTPUT), ((48, 5, 1, 1), OUTPUT)]),
+    ],
+    ids=str,
+)
+def test_weights_and_macs_are_those_of_the_kernels_that_are_made(
+    recipe: Recipe, made: list[tuple[tuple[int, ...], tuple[int, ...]]]
+) -> None:
+    assert recipe.objection(STRIDED) is None
+    assert recipe.weights(STRIDED) == sum(prod(weight) for weight, _ in made)
+    assert recipe.macs(STRIDED) == sum(multiplied(*part) for part in made)
+
+
+def test_a_monarch_joins_every_input_to_every_output() -> None:
+    point = site(channels=24, filters=40, kernel=(1, 1))
+    # 16·1 hidden channels: rank 24 // 16 for each of 4 × 4 pairs of groups
+    assert Monarch(4).weights(point) == np.empty((16, 6)).size + np.empty((40, 4)).size
+    assert Monarch(4).between(point) == (1, 16, 10, 10)
+    assert isinstance(propose(point, Monarch(4)), Candidate)
+    assert isinstance(propose(point, Bottleneck(1, 8)), Candidate)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "facts", "reason"),
+    [
+        (Monarch(2), {}, "its kernel is 3×3: monarch is for 1×1"),
+        (Monarch(3), {"kernel": (1, 1)}, "3² groups joined are more than 8 channels"),
+        (Monarch(4), {"kernel": (1, 1), "channels": 18, "filters": 20}, "4 groups do not divide"),
+        (Bottleneck(3, 1), {}, "3 groups do not divide 8 input channels"),
+        (Bottleneck(8, 10), {"filters": 16}, "width 10 is more than full rank (9)"),
+        (Bottleneck(2, 9), {}, "width 9 is more than full rank (8)"),
+        (Grouped(4), {"channels": 16, "filters": 24, "groups": 8}, "2 input channels or 3 filters"),
+        (Gdc(), {"groups": 2}, "already grouped (G = 2)"),
+    ],
+    ids=str,
+)
+def test_the_others_say_why_too(recipe: Recipe, facts: dict[str, object], reason: str) -> None:
+    assert reason in (objection(site(**facts), recipe) or "")
+
+
+def test_macs_need_the_sizes_that_they_meet() -> None:
+    unsized = site(channels=16, filters=16, input_shape=(1, 16, "H", 10))
+    assert Separable(1, "pw-dw").macs(unsized) is None
+    assert Separable(1).macs(unsized) == 16 * (9 + 16) * 64
+    assert Separable(1).macs(site(output_shape=None)) is None
+
+
+def test_strides_make_pointwise_first_dear() -> None:
+    wide = site(channels=16, filters=16, strides=(2, 2), output_shape=(1, 16, 5, 5))
+    answer = propose(wide, Separable(2, "pw-dw"))
+    assert not isinstance(answer, Candidate)
+    assert "1.01x" in answer.reason  # (4·2·16·16 + 2·16·9) / (16·16·9)
+    assert isinstance(propose(wide, Separable(2)), Candidate)
+    unsized = propose(replace(wide, input_shape=None), Separable(2, "pw-dw"))
+    assert unsized == answer

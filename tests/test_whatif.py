@@ -14,7 +14,7 @@ import gconvtool
 from gconvtool.facts import ConvSite, NodeFact, Parameter, Skip, Survey
 from gconvtool.graph import shapes
 from gconvtool.graph.survey import survey
-from gconvtool.recipes import Gdc, Grouped, Recipe, Separable, weights
+from gconvtool.recipes import Bottleneck, Gdc, Grouped, Recipe, Separable, weights
 from gconvtool.results import Analysis, Layer, Prospect, Saving, Totals, WhatIf
 from gconvtool.tally import analysis
 from gconvtool.whatif import savings, what_if
@@ -250,3 +250,30 @@ def written(path: Path, sizes: dict[str, tuple[int, ...]], rng: np.random.Genera
     weights_ = {name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()}
     path.write_bytes(proto(GRAPH, **weights_).SerializeToString())
     return path
+
+
+def test_pointwise_first_meets_the_larger_map() -> None:
+    strided = site(
+        name="body", channels=64, filters=64, strides=(2, 2), output_shape=(1, 64, 4, 4), bias=True
+    )
+    (body,) = what_if(*network(strided), Separable(2, "pw-dw")).prospects
+    assert body.macs_after == 2 * (64 * 64 * 100 + 64 * 9 * 16)
+    assert body.params_after == 2 * 64 * (64 + 9) + 64
+    assert body.loss  # fewer weights, more MACs
+    x, m, y = 64 * 100 * 4, 64 * 100 * 4, 64 * 16 * 4
+    extra = 2 * (x + 2 * m + y) + 3 * y - (x + y)
+    assert body.bytes_after == body.params_after * 4 + 1000 + extra
+
+
+def test_a_bottleneck_passes_one_narrow_map() -> None:
+    (body,) = what_if(*network(BODY), Bottleneck(2, 3)).prospects
+    made = 6 * 4 * 9 + 16 * 6
+    assert (body.macs_after, body.params_after) == (made * 64, made + 16)
+    assert body.bytes_after == (made + 16) * 4 + 1000 + 2 * 6 * 64 * 4
+
+
+def test_a_grouped_layer_is_thinned_out_inside_its_groups() -> None:
+    grouped = site(name="body", channels=32, filters=32, groups=4)
+    (body,) = what_if(*network(grouped), Separable(1)).prospects
+    assert body.macs_before == 32 * 8 * 9 * 64
+    assert body.macs_after == (32 * 9 + 32 * 8) * 64

@@ -7,18 +7,30 @@ place, over n rows:
 
 A kernel Ŵ (N × D) with its best bias ȳ − Ŵx̄ then misses Σ Cyy − 2⟨Ŵ, Cyx⟩ + ⟨ŴCxx, Ŵ⟩ of the
 variance. Everything is float64, and two halves merge into the whole (Chan, Golub and LeVeque,
-1983), so no activation has to be kept.
+1983), so no activation has to be kept. Where D × D is too much for the memory, `rows` takes over.
+
+Fits add λ·tr(Cxx)/D to the diagonal of Cxx. Chance correlations between D numbers over n rows grow
+with D/n, and so does the best λ. A layer's error on held-out data is least near 0.05·D/n, with n
+from D/4 to 25·D. But a ridge also makes outputs smaller, all of them alike, and what follows does
+not average that out: the network's output is nearest at 0.003 to 0.01, which costs layers little.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+MIXED_AT_ONCE = 16
+"""Filters whose mixed moments are taken at once: each needs r·taps·D numbers on the way."""
+RIDGE, LEAST_RIDGE = 0.01, 1e-5
+FLOOR = 1e-100
+"""The ridge of patches that are all alike: its inverse is finite, and times their zeros zero."""
 
 
 @dataclass(frozen=True)
@@ -62,33 +74,87 @@ class Moments:
         )
 
     @property
+    def size(self) -> int:
+        """D."""
+        return len(self.x_mean)
+
+    @property
+    def filters(self) -> int:
+        """N."""
+        return len(self.y_mean)
+
+    @property
     def variance(self) -> float:
         """The outputs' variance, summed over filters."""
         return float(self.yy.sum())
 
     def ridge(self) -> float:
-        """What to add to Cxx's diagonal: more where the rows are few for D unknowns."""
-        size = len(self.xx)
-        strength = 1e-5 if self.count >= 10 * size or self.count == 0 else 1e-3
-        return strength * float(np.trace(self.xx)) / size + np.finfo(float).tiny
+        """What to add to Cxx's diagonal: the more, the fewer the rows are for D unknowns."""
+        return ridge(self.count, np.diagonal(self.xx))
+
+    def block(self, rows: Index, columns: Index | None = None) -> Array:
+        """A copy of Cxx[rows, columns]; of Cxx[rows, rows] without columns."""
+        return np.asarray(self.xx[np.ix_(rows, rows if columns is None else columns)])
+
+    def own_blocks(self, taps: int) -> Array:
+        """Cxx of each channel with itself: C × taps × taps."""
+        channel = np.arange(self.size // taps)
+        split = self.xx.reshape(len(channel), taps, len(channel), taps)
+        return np.asarray(split[channel, :, channel, :])
+
+    def through(self, kernel: Array) -> Array:
+        """Ŵ·Cxx: N × D."""
+        return np.asarray(kernel @ self.xx)
+
+    def mixed(self, mixtures: Array) -> Array:
+        """Moments of channels mixed by r × C weights, an output apart: N × r·taps × r·taps.
+
+        Entry (j, k), (i, l) is Σ p_j[c]·Cxx[(c, k), (d, l)]·p_i[d] over channels c and d.
+        """
+        filters, rank, channels = mixtures.shape
+        taps = self.size // channels
+        xx = self.xx.reshape(channels, taps * self.size)
+        made = []
+        for part in np.array_split(mixtures, max(1, filters // MIXED_AT_ONCE)):
+            half = (part.reshape(-1, channels) @ xx).reshape(len(part), rank * taps, channels, taps)
+            full = np.einsum("oacl,oic->oail", half, part, optimize=True)
+            made.append(full.reshape(len(part), rank * taps, rank * taps))
+        return np.concatenate(made)
+
+    def of_filters(self, filters: Index) -> Moments:
+        """The same patches with some of the outputs."""
+        return replace(self, y_mean=self.y_mean[filters], yx=self.yx[filters], yy=self.yy[filters])
 
     def bias(self, kernel: Array) -> Array:
         """The best bias of a kernel N × D."""
         return self.y_mean - kernel @ self.x_mean
 
-    def error(self, kernel: Array, bias: Array | None = None) -> float:
-        """The share of the outputs' variance that a kernel misses; with its best bias, if None.
+    def missed(self, kernel: Array, bias: Array | None = None) -> float:
+        """The variance that a kernel misses, summed over filters; with its best bias, if None."""
+        fit = 2 * np.vdot(kernel, self.yx) - np.vdot(self.through(kernel), kernel)
+        offset = 0.0 if bias is None else float(np.square(self.bias(kernel) - bias).sum())
+        return max(self.variance - float(fit) + offset, 0.0)
 
-        A constant output has no variance: then the error is 0 if nothing is missed, else infinite.
-        """
-        fit = 2 * np.vdot(kernel, self.yx) - np.vdot(kernel @ self.xx, kernel)
-        missed = self.variance - float(fit)
-        if bias is not None:
-            missed += float(np.square(self.bias(kernel) - bias).sum())
-        missed = max(missed, 0.0)
-        if self.variance == 0:
-            return 0.0 if missed == 0 else float("inf")
-        return missed / self.variance
+    def error(self, kernel: Array, bias: Array | None = None) -> float:
+        """The share of the outputs' variance that a kernel misses; with its best bias, if None."""
+        return share(self.missed(kernel, bias), self.variance)
+
+
+def share(missed: float, variance: float) -> float:
+    """What is missed of a variance.
+
+    A constant output has no variance: then the error is 0 if nothing is missed, else infinite.
+    """
+    if variance == 0:
+        return 0.0 if missed == 0 else float("inf")
+    return missed / variance
+
+
+def ridge(count: int, diagonal: Array) -> float:
+    """λ·tr(Cxx)/D for n = count rows; n = 0 are moments that are known, not sampled."""
+    size = len(diagonal)
+    strength = min(max(RIDGE * size / count, LEAST_RIDGE), 1.0) if count else LEAST_RIDGE
+    return strength * float(diagonal.sum()) / size + FLOOR
 
 
 def _gram(x: Array) -> Array:

@@ -31,7 +31,7 @@ class Window:
             for i in range(axes)
         )
 
-    def patches(self, x: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    def patches(self, x: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.floating]:
         """Patches at chosen output positions.
 
         Args:
@@ -39,7 +39,7 @@ class Window:
             rows: indices into the flattened (n, position…) grid of outputs.
 
         Returns:
-            len(rows) × C·ΠK, channel-major as weights are.
+            len(rows) × C·ΠK, channel-major as weights are, in the type of x.
         """
         axes = len(self.kernel)
         sizes = self.positions(x.shape[2:])
@@ -52,13 +52,13 @@ class Window:
         ]
         where = (image[:, None], *index)
         picked = np.moveaxis(padded, 1, -1)[where]  # rows × ΠK × C
-        return np.asarray(np.swapaxes(picked, 1, 2).reshape(len(rows), -1), np.float64)
+        return np.asarray(np.swapaxes(picked, 1, 2).reshape(len(rows), -1))
 
 
-def outputs(y: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+def outputs(y: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.floating]:
     """Output values, len(rows) × N, at the same positions; y is N × filters × H…."""
     flat = np.moveaxis(y, 1, -1).reshape(-1, y.shape[1])
-    return flat[rows].astype(np.float64)
+    return np.asarray(flat[rows])
 
 
 def spread(total: int, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
