@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,13 @@ import pytest
 from models import Numbers, model, ort
 from onnx.reference import ReferenceEvaluator
 
-from gconvtool.graph.exact import array, constant, fold_batch_norms, privatise_initializers
+from gconvtool.graph.exact import (
+    array,
+    constant,
+    fold_batch_norms,
+    opset,
+    privatise_initializers,
+)
 from gconvtool.graph.save import serialise
 
 CONV_NORM = """
@@ -183,7 +190,7 @@ def norm(attributes: str = "", **swapped: str) -> str:
 
 
 TRAINING = norm("<training_mode = 1>")
-FED = "float[1, 4, 7, 7] x, float[6] fed, float[6, 4, 3, 3] fed_weight"
+FED = "float[1, 4, 7, 7] x, float[6] fed, float[6, 4, 3, 3] fed_weight, float[6, 1, 1] factor"
 UNTOUCHED = {
     # what it shows: (the graph, its other outputs)
     "the convolution is read twice": (f"c = Conv (x, w) n = {norm()} y = Add (n, c)", ""),
@@ -207,7 +214,14 @@ UNTOUCHED = {
     "nothing before": (f"n = {norm(c='stored')} y = Neg (n)", ""),
     "another domain's convolution": (f"c = my.Conv (x, w) n = {norm()} y = Neg (n)", ""),
     "another domain's normalisation": (f"c = Conv (x, w) n = my.{norm()} y = Neg (n)", ""),
-    "a transposed convolution": (f"c = ConvTranspose (x, t) n = {norm()} y = Neg (n)", ""),
+    "a sum with a value": ("c = Conv (x, w) n = Add (c, c) y = Neg (n)", ""),
+    "a number a position": ("c = Conv (x, w) n = Add (c, row) y = Neg (n)", ""),
+    "a number a sample": ("c = Conv (x, w) n = Mul (c, samples) y = Neg (n)", ""),
+    "an axis more": ("c = Conv (x, w) n = Mul (c, deep) y = Neg (n)", ""),
+    "a quotient by the convolution": ("c = Conv (x, w) n = Div (k, c) y = Neg (n)", ""),
+    "a fed factor": ("c = Conv (x, w) n = Mul (c, factor) y = Neg (n)", ""),
+    "a division by zero": ("c = Conv (x, w) n = Div (c, zero) y = Neg (n)", ""),
+    "a product that is an output": ("c = Conv (x, w) y = Mul (c, k)", ""),
 }
 
 
@@ -220,8 +234,12 @@ def test_a_normalisation_is_left_alone_where_folding_would_change_something(
         f"g ({FED}) => (float y{more}) {{ {body} }}",
         domains=["my"],
         **numbers,
-        t=numbers["w"].swapaxes(0, 1),
         stored=np.zeros((1, 6, 5, 5), np.float32),
+        row=np.ones(5, np.float32),
+        samples=np.ones((2, 1, 1, 1), np.float32),
+        deep=np.ones((1, 6, 1, 1, 1), np.float32),
+        k=np.ones((6, 1, 1), np.float32),
+        zero=np.zeros(1, np.float32),
     )
     before = ir.to_proto(network).SerializeToString(deterministic=True)
     assert fold_batch_norms(network) == 0
@@ -318,6 +336,199 @@ def test_a_fold_that_overflows_is_not_done() -> None:
     weight = array(network.graph[0].inputs[1])
     assert weight is not None
     assert np.isfinite(weight).all()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shape"),
+    [
+        ("group = 1", (4, 6, 3, 3)),
+        ("group = 2, strides = [2, 2], output_padding = [1, 1]", (4, 3, 2, 2)),
+        ("group = 4, pads = [1, 1, 1, 1], dilations = [2, 1]", (4, 2, 3, 3)),
+    ],
+)
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_transposed_convolutions_take_what_follows_them(
+    attributes: str, shape: tuple[int, ...], bias: bool
+) -> None:
+    graph = text(attributes, bias).replace("Conv ", "ConvTranspose ")
+    filters = shape[1] * int(attributes[len("group = ")])
+    network = model(graph, **{**constants(filters), "w": constants(*shape)["w"]})
+    before = ort(network, x=inputs())[0]
+    assert fold_batch_norms(network) == 1
+    assert operators(network) == ["ConvTranspose", "Neg"]
+    np.testing.assert_allclose(ort(network, x=inputs())[0], before, rtol=1e-5, atol=1e-5)
+
+
+CHANNELWISE = {
+    # what follows a convolution of six filters: how many nodes that are
+    "n = Add (c, map)": 1,
+    "n = Add (k, c)": 1,
+    "n = Mul (c, map)": 1,
+    "n = Mul (k, c)": 1,
+    "n = Sub (c, k)": 1,
+    "n = Sub (k, c)": 1,
+    "n = Div (c, k)": 1,
+    "n = Mul (c, one)": 1,
+    "n = Add (c, single)": 1,
+    "d = Mul (c, map) n = Add (d, k)": 2,
+    "d = Sub (one, c) e = BatchNormalization (d, gamma, beta, mean, variance) n = Div (e, k)": 3,
+}
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize(("body", "count"), CHANNELWISE.items())
+def test_arithmetic_by_channel_is_folded_and_so_are_chains_of_it(
+    body: str, count: int, bias: bool
+) -> None:
+    numbers = constants(6, 4, 3, 3)
+    network = model(
+        f"g (float[1, 4, 7, 7] x) => (float[1, 6, P, Q] y) {{ "
+        f"c = Conv ({'x, w, b' if bias else 'x, w'}) {body} y = Neg (n) }}",
+        **numbers,
+        map=numbers["gamma"].reshape(1, 6, 1, 1),
+        k=numbers["variance"].reshape(6, 1, 1),
+        one=np.array(0.7, np.float32),
+        single=np.full((1, 1, 1, 1), 0.3, np.float32),
+    )
+    before = ort(network, x=inputs())[0]
+    assert fold_batch_norms(network) == count
+    assert operators(network) == ["Conv", "Neg"]
+    np.testing.assert_allclose(ort(network, x=inputs())[0], before, rtol=1e-5, atol=1e-5)
+
+
+def test_a_factor_gives_no_bias_to_a_convolution_without_one() -> None:
+    graph = "g (float[1, 4, 7, 7] x) => (float y) { c = Conv (x, w) n = Mul (c, k) y = Neg (n) }"
+    network = model(graph, k=np.array(2, np.float32), **constants(6, 4, 3, 3))
+    assert fold_batch_norms(network) == 1
+    assert len(network.graph[0].inputs) == 2
+
+
+def before(convolutions: str, outputs: str = "") -> str:
+    """A normalisation of x that convolutions read, after something that is none."""
+    return f"""
+    g (float[1, 4, 7, 7] x) => (float[1, M, P, Q] y{outputs}) {{
+      r = Relu (x)
+      n = BatchNormalization <epsilon = 0.01> (r, gamma, beta, mean, variance)
+      {convolutions}
+    }}
+    """
+
+
+def normalised_first(graph: str, *shape: int) -> ir.Model:
+    """With a normalisation of four channels, and weights of this shape."""
+    own = constants(*shape, seed=3)
+    numbers = {**constants(4), "w": own["w"], "b": own["b"]}
+    return model(
+        graph, **{name: n for name, n in numbers.items() if re.search(rf"\b{name}\b", graph)}
+    )
+
+
+READERS = [
+    pytest.param("Conv (n, w, b)", (6, 4, 3, 3), id="dense"),
+    pytest.param("Conv (n, w)", (6, 4, 3, 3), id="no bias"),
+    pytest.param("Conv <group = 2, strides = [2, 1]> (n, w, b)", (6, 2, 3, 2), id="grouped"),
+    pytest.param("Conv <group = 4> (n, w, b)", (8, 1, 3, 3), id="multiplier"),
+    pytest.param('Conv <auto_pad = "VALID"> (n, w, b)', (6, 4, 3, 3), id="valid"),
+    pytest.param('Conv <auto_pad = "SAME_UPPER"> (n, w, b)', (6, 4, 1, 1), id="pointwise"),
+]
+
+
+@pytest.mark.parametrize(("reader", "shape"), READERS)
+def test_a_normalisation_before_a_convolution_is_folded(
+    reader: str, shape: tuple[int, ...]
+) -> None:
+    network = normalised_first(before(f"y = {reader}"), *shape)
+    expected = ort(network, x=inputs())[0]
+    assert fold_batch_norms(network) == 1
+    assert operators(network) == ["Relu", "Conv"]
+    onnx.checker.check_model(ir.to_proto(network))
+    np.testing.assert_allclose(ort(network, x=inputs())[0], expected, rtol=1e-4, atol=1e-5)
+    assert all(value.uses() for value in network.graph.initializers.values())
+
+
+PADDED = [
+    pytest.param("Conv <pads = [1, 1, 1, 1]> (n, w, b)", (6, 4, 3, 3), id="pads"),
+    pytest.param("Conv <pads = [0, 0, 0, 1]> (n, w, b)", (6, 4, 1, 1), id="pads of 1×1"),
+    pytest.param('Conv <auto_pad = "SAME_LOWER"> (n, w, b)', (6, 4, 3, 3), id="same"),
+    pytest.param("ConvTranspose <group = 2> (n, w)", (4, 3, 3, 3), id="transposed"),
+    pytest.param("ConvTranspose <strides = [2, 2]> (n, w)", (4, 6, 1, 1), id="transposed 1×1"),
+]
+
+
+@pytest.mark.parametrize(("reader", "shape"), PADDED)
+def test_a_shift_does_not_pass_padding(reader: str, shape: tuple[int, ...]) -> None:
+    assert fold_batch_norms(normalised_first(before(f"y = {reader}"), *shape)) == 0
+
+
+@pytest.mark.parametrize(("reader", "shape"), PADDED)
+def test_a_scale_passes_padding(reader: str, shape: tuple[int, ...]) -> None:
+    network = normalised_first(before(f"y = {reader}").replace("0.01", "1.0"), *shape)
+    # √(3 + 1) = 2, so that β = μ·γ/2 leaves no shift at all
+    gamma = constants(4)["gamma"]
+    numbers = {"beta": gamma / 2, "mean": np.ones(4), "variance": np.full(4, 3)}
+    for name, vector in numbers.items():
+        network.graph.initializers[name].const_value = ir.tensor(vector.astype(np.float32))
+    expected = ort(network, x=inputs())[0]
+    assert fold_batch_norms(network) == 1
+    np.testing.assert_allclose(ort(network, x=inputs())[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_normalisation_goes_into_all_convolutions_that_read_it() -> None:
+    both = "a = Conv (n, w, b) c = Conv <strides = [1, 1]> (n, w) y = Mul (a, c)"
+    network = normalised_first(before(both), 6, 4, 3, 3)
+    expected = ort(network, x=inputs())[0]
+    assert fold_batch_norms(network) == 1
+    assert operators(network) == ["Relu", "Conv", "Conv", "Mul"]
+    np.testing.assert_allclose(ort(network, x=inputs())[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "outputs"),
+    [
+        ("a = Conv (n, w) c = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (n, w) y = Neg (a)", ""),
+        ("a = Conv (n, w) c = Neg (n) y = Neg (a)", ""),
+        ("y = Conv (n, w)", ", float n"),
+        ("s = Abs (w) y = Conv (n, s)", ""),
+        ("y = my.Conv (n, w)", ""),
+        ("y = Conv (x, n)", ""),
+        ("y = Neg (n)", ""),
+    ],
+    ids="padded other output computed domain weight none".split(),
+)
+def test_a_normalisation_stays_if_one_of_its_readers_cannot_take_it(
+    body: str, outputs: str
+) -> None:
+    numbers = {**constants(4), "w": constants(6, 4, 3, 3)["w"]}
+    network = model(before(body, outputs), domains=["my"], **numbers)
+    assert fold_batch_norms(network) == 0
+
+
+def test_a_normalisation_between_two_convolutions_goes_into_the_first() -> None:
+    graph = before("y = Conv (n, w)").replace("r = Relu (x)", "r = Conv (x, first)")
+    first, second = constants(4, 4, 1, 1)["w"], constants(6, 4, 3, 3)["w"]
+    network = model(graph, **{**constants(4), "w": second}, first=first)
+    expected = ort(network, x=inputs())[0]
+    assert fold_batch_norms(network) == 1
+    np.testing.assert_array_equal(array(network.graph[1].inputs[1]), second)
+    np.testing.assert_allclose(ort(network, x=inputs())[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_that_become_too_small_for_their_type_are_not_folded() -> None:
+    tiny = np.array(1e-7, np.float16)  # of a weight about 1, two bits are left
+    graph = (
+        "g (float16[1, 4, 7, 7] x) => (float16 y) { c = Conv (x, w) n = Mul (c, k) y = Neg (n) }"
+    )
+    network = model(graph, k=tiny, **constants(6, 4, 3, 3, dtype=np.float16))
+    assert fold_batch_norms(network) == 0
+
+
+def test_the_opset_may_be_named_in_full() -> None:
+    network = model("g (float x) => (float y) { y = Neg (x) }", opset=12)
+    assert opset(network) == 12
+    network.opset_imports["ai.onnx"] = network.opset_imports.pop("")
+    assert opset(network) == 12
+    network.opset_imports.clear()
+    assert opset(network) == 0
 
 
 LISTED = """

@@ -1,4 +1,4 @@
-"""Rewritten convolutions compute what their factors say, under the names that were there."""
+"""New weights take a convolution's place, under the names that were there."""
 
 from __future__ import annotations
 
@@ -8,128 +8,114 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from gconvtool.fit.factor import GroupedFactors, SeparableFactors
 from gconvtool.fit.grouping import Grouping
-from gconvtool.graph import surgery
+from gconvtool.fit.structure import GroupedFactors, SeparableFactors
+from gconvtool.graph import shapes, surgery
+from gconvtool.spellings import SPELLINGS, Spelling
 
 C, N = 8, 12
-WINDOWS = {
-    1: "pads = [2, 1], strides = [2]",
-    2: "pads = [1, 0, 1, 2], dilations = [1, 2]",
-    3: "pads = [1, 1, 1, 0, 1, 0]",
-}
 
 
-def single(axes: int, kind: str = "float", bias: bool = False) -> onnx.ModelProto:
-    """One convolution `y` in one to three dimensions, between two other nodes."""
-    spatial = ", ".join(["7"] * axes)
-    kernel = ", ".join(["3"] * axes)
+def single(kind: str = "float", bias: bool = False, groups: int = 1) -> onnx.ModelProto:
+    """One 3×3 convolution `y` of 8 channels and 12 filters, between two other nodes."""
     return nets.network(
         f"""
         <ir_version: 8, opset_import: ["": 17]>
-        single ({kind}[M, {C}, {spatial}] x) => ({kind}[] out)
-          <{kind}[{N}, {C}, {kernel}] w{f", {kind}[{N}] b" if bias else ""}>
+        single ({kind}[M, {C}, 7, 7] x) => ({kind}[M, {N}, p, q] out)
+          <{kind}[{N}, {C // groups}, 3, 3] w{f", {kind}[{N}] b" if bias else ""}>
         {{
           a = Neg (x)
-          y = Conv <{WINDOWS[axes]}> (a, w{", b" if bias else ""})
+          y = Conv <group = {groups}> (a, w{", b" if bias else ""})
           out = Neg (y)
         }}
-        """.replace("[] out", f"[M, {N}, {', '.join('pqr'[:axes])}] out")
+        """
     )
 
 
-def separable(taps: int, rank: int = 2) -> SeparableFactors:
+def separable() -> SeparableFactors:
     rng = np.random.default_rng(1)
-    return SeparableFactors(
-        rng.standard_normal((rank, C, taps)),
-        rng.standard_normal((rank, N, C)),
-        rng.standard_normal(N),
-    )
+    draw = rng.standard_normal
+    return SeparableFactors(draw((2, C, 9)), draw((2, N, C)), draw(N))
 
 
-def grouped(taps: int, groups: int = 4) -> GroupedFactors:
-    rng = np.random.default_rng(2)
-    inputs = rng.permutation(C).reshape(groups, -1)
-    outputs = rng.permutation(N).reshape(groups, -1)
-    weight = rng.standard_normal((N, C // groups * taps))
-    return GroupedFactors(weight, rng.standard_normal(N), Grouping(inputs, outputs), taps)
-
-
-def with_dense(proto: onnx.ModelProto, kernel: np.ndarray, bias: np.ndarray) -> onnx.ModelProto:
-    """The same network with another dense kernel and a bias."""
-    dense = onnx.ModelProto()
-    dense.CopyFrom(proto)
-    weight = dense.graph.initializer[0]
-    numbers = kernel.reshape(tuple(weight.dims)).astype(onnx.numpy_helper.to_array(weight).dtype)
-    weight.CopyFrom(onnx.numpy_helper.from_array(numbers, "w"))
-    dense.graph.initializer.append(
-        onnx.numpy_helper.from_array(bias.astype(numbers.dtype), "new_bias")
-    )
-    conv = dense.graph.node[1]
-    del conv.input[2:]
-    conv.input.append("new_bias")
-    return dense
-
-
-@pytest.mark.parametrize("axes", [1, 2, 3])
-@pytest.mark.parametrize("make", [separable, grouped])
-@pytest.mark.parametrize("bias", [False, True])
-def test_the_rewrite_computes_the_equivalent_dense_kernel(axes, make, bias):
-    proto, factors = single(axes, "double", bias), make(3**axes)
+def replaced(proto: onnx.ModelProto, spelling: Spelling = "auto") -> ir.Model:
     model = ir.from_proto(proto)
-    surgery.replace(model, "y", factors)
-    x = np.random.default_rng(0).standard_normal((2, C, *[7] * axes))
-    expected = nets.run(with_dense(proto, factors.kernel(), factors.bias), {"x": x})
-    onnx.checker.check_model(ir.to_proto(model), full_check=True)
-    np.testing.assert_allclose(nets.run(model, {"x": x}), expected, atol=1e-10)
+    surgery.replace(model, "y", separable(), spelling)
+    return model
 
 
-def test_branches_are_true_depthwise_and_the_last_one_carries_the_bias():
-    model = ir.from_proto(single(2))
-    surgery.replace(model, "y", separable(9, rank=3))
-    convolutions = [node for node in model.graph if node.op_type == "Conv"]
-    depthwise, pointwise = convolutions[0::2], convolutions[1::2]
-    assert [node.attributes["group"].as_int() for node in depthwise] == [C] * 3
-    assert [node.inputs[1].shape.numpy() for node in depthwise] == [(C, 1, 3, 3)] * 3
-    assert [len(node.inputs) for node in depthwise] == [2] * 3
-    assert [len(node.inputs) for node in pointwise] == [2, 2, 3]
-    assert [node.op_type for node in model.graph][-3:] == ["Add", "Add", "Neg"]
-
-
-def test_names_and_surroundings_stay_and_old_weights_go():
-    model = ir.from_proto(single(2, bias=True))
-    surgery.replace(model, "y", separable(9))
-    assert surgery.find(model, "y").op_type == "Add"
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_names_and_surroundings_stay_and_old_weights_go(spelling):
+    model = replaced(single(bias=True), spelling)
     assert [v.name for v in (*model.graph.inputs, *model.graph.outputs)] == ["x", "out"]
+    assert surgery.find(model, "y").outputs[0] is model.graph[-1].inputs[0]
     assert not {"w", "b"} & set(model.graph.initializers)
+    assert all(value.uses() for value in model.graph.initializers.values())
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_convolution_whose_output_is_the_graphs_is_replaced_under_its_name(spelling):
+    proto = single()
+    proto.graph.node.pop()
+    proto.graph.output[0].name = "y"
+    model = replaced(proto, spelling)
+    assert [value.name for value in model.graph.outputs] == ["y"]
+    onnx.checker.check_model(ir.to_proto(model), full_check=True)
 
 
 def test_weights_that_another_node_reads_stay():
-    proto = single(2)
+    proto = single()
     proto.graph.output.append(onnx.helper.make_tensor_value_info("v", 1, None))
     proto.graph.node.append(onnx.helper.make_node("Neg", ["w"], ["v"]))
-    model = ir.from_proto(proto)
-    surgery.replace(model, "y", separable(9))
-    assert "w" in model.graph.initializers
+    assert "w" in replaced(proto).graph.initializers
+
+
+def test_weights_of_a_constant_node_go_with_it():
+    proto = single()
+    weight = proto.graph.initializer.pop()
+    proto.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["w"], value=weight))
+    assert "Constant" not in [node.op_type for node in replaced(proto).graph]
 
 
 def test_a_permutation_that_changes_nothing_is_not_written():
     grouping = Grouping(np.arange(C).reshape(4, -1), np.arange(N).reshape(4, -1))
     plain = GroupedFactors(np.ones((N, C // 4 * 9)), np.zeros(N), grouping, 9)
-    model = ir.from_proto(single(2))
+    model = ir.from_proto(single())
     surgery.replace(model, "y", plain)
     assert [node.op_type for node in model.graph] == ["Neg", "Conv", "Neg"]
 
 
 def test_new_names_avoid_those_that_are_taken():
-    proto = single(2)
+    proto = single()
     proto.graph.node[0].output[0] = proto.graph.node[1].input[0] = "y/dw0"
-    model = ir.from_proto(proto)
-    surgery.replace(model, "y", separable(9))
+    onnx.checker.check_model(ir.to_proto(replaced(proto)), full_check=True)
+
+
+def test_a_part_can_be_replaced_again():
+    model = replaced(single())
+    surgery.replace(
+        model, "y/pw1", SeparableFactors(np.ones((1, C, 1)), np.ones((1, N, C)), np.ones(N))
+    )
     onnx.checker.check_model(ir.to_proto(model), full_check=True)
 
 
-def test_half_precision_stays_half_precision():
-    model = ir.from_proto(single(2, "float16"))
-    surgery.replace(model, "y", separable(9))
-    assert {v.dtype for v in model.graph.initializers.values()} == {ir.DataType.FLOAT16}
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_shapes_can_be_inferred_and_the_outputs_is_kept(spelling):
+    model = ir.from_proto(single())
+    shapes.infer(model)
+    known = surgery.find(model, "y").outputs[0].shape
+    surgery.replace(model, "y", separable(), spelling)
+    assert surgery.find(model, "y").outputs[0].shape == known
+    shapes.infer(model)
+    assert all(value.shape is not None for node in model.graph for value in node.outputs)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_weights_come_as_rows_of_what_a_filter_sees(groups, bias):
+    proto = single("float16", bias, groups)
+    weight, numbers = surgery.weight_and_bias(ir.from_proto(proto), "y")
+    stored = [onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer]
+    assert weight.dtype == numbers.dtype == np.float64
+    np.testing.assert_array_equal(weight, stored[0].reshape(N, C // groups * 9))
+    np.testing.assert_array_equal(numbers, stored[1] if bias else np.zeros(N))

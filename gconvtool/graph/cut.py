@@ -2,11 +2,15 @@
 
 A cut at position p lies before the p-th node. The values that cross it are those produced before
 it (or fed) and read after it. Between two cuts lies a segment: a small model of its own.
+
+Nodes stand in topological order, those that are cut at as late in it as can be: what a site's
+output is added to is then there before the site is, wherever it does not depend on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -31,12 +35,13 @@ class Cutter:
     same names at the cuts, such as the partly converted one.
     """
 
-    def __init__(self, model: ir.Model) -> None:
-        self._positions = {v.name: i for i, node in enumerate(model.graph) for v in node.outputs}
-        self._end = len(model.graph)
+    def __init__(self, model: ir.Model, late: Collection[str] = ()) -> None:
+        order = _ordered(model.graph, late)
+        self._positions = {v.name: i for i, node in enumerate(order) for v in node.outputs}
+        self._end = len(order)
         self._born: dict[str, int] = {v.name or "": 0 for v in model.graph.inputs}
         self._dies: dict[str, int] = {v.name or "": self._end + 1 for v in model.graph.outputs}
-        for position, node in enumerate(model.graph):
+        for position, node in enumerate(order):
             self._born.update((v.name, position + 1) for v in node.outputs if v.name)
             for name in _reads(node, model.graph):
                 self._dies[name] = max(self._dies.get(name, 0), position + 1)
@@ -63,6 +68,28 @@ class Cutter:
         if not wanted:
             return Segment(None, (), (), after)
         return Segment(*_extract(model, sorted(before), wanted), after)
+
+
+def _ordered(graph: ir.Graph, late: Collection[str]) -> list[ir.Node]:
+    """Nodes in topological order, as they stand but for those that make late values."""
+    nodes = list(graph)
+    makers = {v.name: i for i, node in enumerate(nodes) for v in node.outputs if v.name}
+    needs = [{makers[name] for name in _reads(node, graph) if name in makers} for node in nodes]
+    readers: list[list[int]] = [[] for _ in nodes]
+    for reader, makers_read in enumerate(needs):
+        for maker in makers_read:
+            readers[maker].append(reader)
+    last = {makers[name] for name in late}
+    ready = [(i in last, i) for i, need in enumerate(needs) if not need]
+    order = []
+    while ready:
+        _, first = heapq.heappop(ready)
+        order.append(nodes[first])
+        for reader in readers[first]:
+            needs[reader].remove(first)
+            if not needs[reader]:
+                heapq.heappush(ready, (reader in last, reader))
+    return order
 
 
 def _extract(
