@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gconvtool.pipeline.compare import Gates, bench, verify
     from gconvtool.pipeline.convert import convert
     from gconvtool.pipeline.study import what_if
-    from gconvtool.recipes import Gdc, Grouped, Separable
+    from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Separable
     from gconvtool.results import Analysis, Comparison, Conversion, Drift, Verification, WhatIf
     from gconvtool.runtime.inputs import ImageOptions
 
@@ -26,13 +26,14 @@ _HOMES = {
     "pipeline.compare": ("Gates", "bench", "verify"),
     "pipeline.convert": ("convert",),
     "pipeline.study": ("what_if",),
-    "recipes": ("Gdc", "Grouped", "Separable"),
+    "recipes": ("Bottleneck", "Gdc", "Grouped", "Monarch", "Separable"),
     "results": ("Analysis", "Comparison", "Conversion", "Drift", "Verification", "WhatIf"),
     "runtime.inputs": ("ImageOptions",),
 }
 
 __all__ = [
     "Analysis",
+    "Bottleneck",
     "Comparison",
     "Conversion",
     "Drift",
@@ -43,6 +44,7 @@ __all__ = [
     "ImageOptions",
     "InputError",
     "MissingError",
+    "Monarch",
     "Separable",
     "Verification",
     "VerificationError",

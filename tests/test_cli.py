@@ -66,11 +66,12 @@ LAYER = {
     "weight_bytes", "activation_bytes", "intensity", "parent", "times", "note",
 }  # fmt: skip
 CONVERSION = {
-    "schema", "tool", "model", "output", "before", "after", "batch_norms_folded", "samples",
+    "schema", "tool", "model", "output", "before", "after", "folded", "samples",
     "sites", "drift", "drift_source", "warnings",
 }  # fmt: skip
 SITE = {
     "name", "kind", "recipe", "reason", "error", "training_error", "macs_before", "macs_after",
+    "fit",
 }  # fmt: skip
 TOTALS = {"macs", "flops", "params", "exact"}
 OTHER_TOTALS = {

@@ -11,7 +11,9 @@ import onnx_ir as ir
 import pytest
 
 import gconvtool
-from gconvtool import Grouped, Separable
+from gconvtool import Bottleneck, Grouped, Monarch, Separable
+from gconvtool.errors import InputError
+from gconvtool.runtime import gather, shelf
 from gconvtool.runtime.session import Session
 
 TWO_INPUTS = """
@@ -25,6 +27,16 @@ two (float[2, 8, 6, 6] left, float[2, 8, 6, 6] right) => (float[2, 16, 6, 6] y, 
   y = Conv <pads = [1, 1, 1, 1]> (ra, w2)
 }
 """
+
+
+RECIPES = [
+    (Grouped(2), "abd"),
+    (Separable(2), "abd"),
+    (Separable(2, "pw-dw"), "abd"),
+    (Bottleneck(2, 3), "abds"),
+    (Bottleneck(1, 4), "abds"),
+    (Monarch(2), "s"),
+]
 
 
 @pytest.fixture
@@ -42,11 +54,12 @@ def converted(folder, recipe, name="out.onnx", **options):
     return gconvtool.convert(folder / "net.onnx", folder / name, recipe=recipe, **options)
 
 
-@pytest.mark.parametrize("recipe", [Grouped(2), Separable(2), Separable(1)])
-def test_the_written_model_is_what_the_result_says(folder, recipe):
-    result = converted(folder, recipe, test_data=str(folder / "test.npz"))
+@pytest.mark.parametrize(("recipe", "sites"), RECIPES, ids=str)
+def test_the_written_model_is_what_the_result_says(folder, recipe, sites):
+    test = str(folder / "test.npz")
+    result = converted(folder, recipe, test_data=test, max_layer_error=10)
     onnx.checker.check_model(onnx.load(folder / "out.onnx"), full_check=True)
-    assert {s.name: s.recipe for s in result.sites if s.recipe} == dict.fromkeys("abd", str(recipe))
+    assert {s.name: s.recipe for s in result.sites if s.recipe} == dict.fromkeys(sites, str(recipe))
     assert gconvtool.analyze(folder / "out.onnx").totals == result.after
     assert gconvtool.analyze(folder / "net.onnx").totals == result.before
     with np.load(folder / "test.npz") as test:
@@ -179,7 +192,144 @@ def test_initializers_among_the_inputs_become_constants(folder):
         info = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         proto.graph.input.append(info)
     onnx.save(proto, folder / "net.onnx")
-    result = converted(folder, Separable(1))
+    result = converted(folder, Separable(2))
     assert any("graph inputs" in warning for warning in result.warnings)
     assert [i.name for i in onnx.load(folder / "out.onnx").graph.input] == ["x"]
     assert len(result.converted) == 3
+
+
+def test_a_plan_is_saved_and_repeated_to_the_byte(folder):
+    first = converted(folder, Grouped(2), save_plan=folder / "plan.json", samples=20, seed=3)
+    again = gconvtool.convert(
+        folder / "net.onnx",
+        folder / "again.onnx",
+        plan=folder / "plan.json",
+        data=str(folder / "fit.npz"),
+    )
+    assert again.converted == first.converted
+    read = [onnx.load(folder / name) for name in ("out.onnx", "again.onnx")]
+    for model in read:
+        del model.metadata_props[:]
+    assert read[0].SerializeToString() == read[1].SerializeToString()
+
+
+def test_a_plan_edited_by_hand_is_followed(folder):
+    converted(folder, Grouped(2), dry_run=True, save_plan=folder / "plan.json")
+    plan = json.loads((folder / "plan.json").read_text())
+    assert [site["name"] for site in plan["sites"]] == ["a", "b", "d"]
+    plan["sites"] = [
+        {"name": "d", "recipe": "separable:rank=3"},
+        {
+            "name": "a",
+            "recipe": "groups=2",
+            "channels": {
+                "inputs": [[7, 1, 2, 3], [4, 5, 6, 0]],
+                "outputs": [[*range(8, 16)], [*range(8)]],
+            },
+        },
+    ]
+    plan["kept"] = []
+    (folder / "plan.json").write_text(json.dumps(plan))
+    result = converted(folder, None, plan=folder / "plan.json", save_plan=folder / "done.json")
+    assert {s.name: s.recipe for s in result.converted} == {"a": "grouped(2)", "d": "separable(3)"}
+    assert next(s.reason for s in result.sites if s.name == "b") == "not in the plan"
+    (a,) = [s for s in json.loads((folder / "done.json").read_text())["sites"] if s["name"] == "a"]
+    assert a["channels"]["inputs"] == [[1, 2, 3, 7], [0, 4, 5, 6]]
+    assert a["channels"]["outputs"] == [[*range(8, 16)], [*range(8)]]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"name": "q"}, "no such convolution"),
+        ({"recipe": "groups=5"}, "5 groups do not divide"),
+        ({"channels": {"inputs": [[0], [1]], "outputs": [[0], [1]]}}, "the convolution has 8"),
+    ],
+)
+def test_a_plan_that_does_not_fit_is_an_error_with_the_file_and_the_site(folder, edit, message):
+    site = {"name": "a", "recipe": "groups=2", **edit}
+    (folder / "plan.json").write_text(json.dumps({"schema": "gconvtool.plan/1", "sites": [site]}))
+    with pytest.raises(InputError, match=rf"plan\.json: site {site['name']}: .*{message}"):
+        converted(folder, None, plan=folder / "plan.json")
+    assert not (folder / "out.onnx").exists()
+
+
+def test_a_plan_and_a_recipe_exclude_each_other_and_one_is_needed(folder):
+    (folder / "plan.json").write_text('{"schema": "gconvtool.plan/1", "sites": []}')
+    with pytest.raises(InputError, match="give no recipe beside it"):
+        converted(folder, Grouped(2), plan=folder / "plan.json")
+    with pytest.raises(InputError, match="no recipe and no plan"):
+        converted(folder, None)
+    with pytest.raises(InputError, match="never changed"):
+        converted(folder, None, plan=folder / "plan.json", save_plan=folder / "plan.json")
+
+
+def test_a_layer_that_misses_too_much_stays_dense(folder):
+    errors = {s.name: s.error for s in converted(folder, Grouped(2)).converted}
+    limit = sorted(errors.values())[1]
+    result = converted(folder, Grouped(2), "some.onnx", max_layer_error=limit)
+    for site in result.sites:
+        if site.name in errors and site.recipe is None:
+            assert site.error > limit
+            assert "--max-layer-error" in site.reason
+    assert {s.name for s in result.converted} <= errors.keys()
+    assert all(s.error <= limit for s in result.converted)
+    assert len(result.converted) < len(errors)
+    assert gconvtool.analyze(folder / "some.onnx").totals == result.after
+    with pytest.raises(InputError, match=r"no convolution can .*--max-layer-error 0%"):
+        converted(folder, Grouped(2), "none.onnx", max_layer_error=0)
+    assert not (folder / "none.onnx").exists()
+
+
+@pytest.mark.parametrize("fit", ["asymmetric", "symmetric", "data-free"])
+def test_a_fit_that_is_asked_for_is_the_one_that_is_done(folder, fit):
+    result = converted(folder, Separable(2), fits=(fit,))
+    assert {site.fit for site in result.converted} == {fit}
+    best = converted(folder, Separable(2), "best.onnx")
+    assert best.converted[0].error <= result.converted[0].error + 1e-12
+    blind = converted(folder, Separable(2), "blind.onnx", data=None)
+    assert {site.fit for site in blind.converted} == {"data-free"}
+
+
+def test_little_memory_changes_nothing_but_where_activations_lie(folder, monkeypatch):
+    converted(folder, Separable(2))
+    spilled, to_disk = [], shelf._on_disk
+    monkeypatch.setattr(shelf, "_on_disk", lambda a: spilled.append(a.nbytes) or to_disk(a))
+    monkeypatch.setattr(gather, "moments_fit", lambda size, budget: True)
+    converted(folder, Separable(2), "little.onnx", max_memory=2**16)
+    assert spilled
+    assert (folder / "little.onnx").read_bytes() == (folder / "out.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("spelling", ["sum", "concat", "multiplier", "split"])
+def test_spellings_differ_in_nothing_but_the_nodes(folder, spelling):
+    converted(folder, Separable(2))
+    converted(folder, Separable(2), f"{spelling}.onnx", spelling=spelling)
+    x = nets.images(4, seed=5)
+    a, b = (Session(folder / f"{n}.onnx").run({"x": x})["scores"] for n in ("out", spelling))
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    nodes = onnx.load(folder / f"{spelling}.onnx").graph.node
+    groups = [a.i for node in nodes for a in node.attribute if a.name == "group" and a.i > 1]
+    assert (not groups) == (spelling == "split")
+
+
+def test_groups_that_a_convolution_has_are_converted_each_on_its_own(tmp_path):
+    text = nets.RESIDUAL.replace("float[16, 16, 3, 3] w4", "float[16, 8, 3, 3] w4").replace(
+        "d = Conv <pads", "d = Conv <group = 2, pads"
+    )
+    onnx.save(nets.network(text), tmp_path / "net.onnx")
+    np.savez(tmp_path / "fit.npz", x=nets.images(40))
+    result = converted(tmp_path, Grouped(2), only=["d"], save_plan=tmp_path / "plan.json")
+    (site,) = result.converted
+    assert site.macs_after * 2 == site.macs_before
+    (entry,) = json.loads((tmp_path / "plan.json").read_text())["sites"]
+    lists = entry["channels"]["inputs"]
+    assert [sorted(lists[i] + lists[i + 1]) for i in (0, 2)] == [[*range(8)], [*range(8, 16)]]
+    again = converted(tmp_path, None, "again.onnx", plan=tmp_path / "plan.json")
+    assert again.converted == result.converted
+
+
+def test_one_image_repeated_is_said(folder):
+    np.savez(folder / "same.npz", x=np.repeat(nets.images(1), 40, axis=0))
+    result = converted(folder, Separable(2), data=str(folder / "same.npz"))
+    assert any("differ" in warning or "distinct" in warning for warning in result.warnings)

@@ -140,7 +140,9 @@ class TestTypes:
     def test_numbers_that_are_none_are_refused(self, tmp_path, odd):
         image = maps()
         image[3, 1, 2, 0] = odd
-        assert "NaN or infinite" in objection(saved(tmp_path / "d.npz", image=image))
+        image[4, 0, 0, 0] = odd
+        said = objection(saved(tmp_path / "d.npz", image=image))
+        assert "image holds NaN or infinite numbers, first in sample 3 " in said
 
     def test_floats_that_do_not_fit_are_refused(self, tmp_path):
         source = saved(tmp_path / "d.npz", image=np.full((5, 3, 4, 4), 1e300))

@@ -24,6 +24,7 @@ BYTES = {
 }
 NUMBER = r"[0-9](?:[0-9_]{0,30}[0-9])?(?:\.[0-9]{1,30})?"
 LARGEST_SIZE = 2**31 - 1
+LEAST_MEMORY = 16 * 10**6
 LEAST_RATE, LARGEST_RATE = 1e-6, 1e12
 """Further than any machine, and near enough for quotients to stay finite."""
 
@@ -93,6 +94,31 @@ def size(said: str, text: str) -> int:
     if not 1 <= number <= LARGEST_SIZE:
         raise InputError(f"{said}: a size is 1 or more, and not more than {LARGEST_SIZE:,}")
     return number
+
+
+def share(option: str, text: str) -> float:
+    """`5%`, or 0.05: a part of a whole, which may be more than all of it.
+
+    Raises:
+        InputError: it is no such number.
+    """
+    match = re.fullmatch(rf"({NUMBER})(%?)", text.strip())
+    if match is None:
+        raise InputError(f"{told(option, text)}: write a share such as 5% or 0.05")
+    return float(match[1].replace("_", "")) / (100 if match[2] else 1)
+
+
+def memory(option: str, text: str) -> int:
+    """`2GB`: bytes.
+
+    Raises:
+        InputError: it is no size, or so little that nothing fits.
+    """
+    said = told(option, text)
+    size = _scaled(said, text, BYTES, "a size such as 2GB or 512MiB")
+    if size < LEAST_MEMORY:
+        raise InputError(f"{said}: at least {LEAST_MEMORY // 10**6}MB is needed")
+    return size
 
 
 def rate(option: str, number: float) -> float:

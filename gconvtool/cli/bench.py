@@ -19,6 +19,7 @@ def bench(
     groups: options.Groups = None,
     separable: options.SeparableFlag = False,
     rank: options.Rank = None,
+    recipe: options.RecipeText = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -74,22 +75,22 @@ def bench(
     options.finite("--time-budget", time_budget)
     options.finite("--min-speedup", min_speedup)
     options.finite("--max-accuracy-drop", max_accuracy_drop)
-    recipe = options.recipe(groups, separable, rank)
-    if recipe is not None and b is not None:
+    wanted = options.recipe(groups, separable, rank, recipe)
+    if wanted is not None and b is not None:
         raise InputError("two models and a recipe: leave out B, or the recipe")
-    if recipe is None and fit_data is not None:
-        raise InputError("--fit-data belongs to a recipe: --groups G or --separable")
+    if wanted is None and fit_data is not None:
+        raise InputError("--fit-data belongs to a recipe: --groups G, --separable or --recipe")
     first = options.required(a or settings.model, "model", "name an ONNX file")
-    second = b or (settings.output if a is None and recipe is None else None)
-    if second is None and recipe is None:
+    second = b or (settings.output if a is None and wanted is None else None)
+    if second is None and wanted is None:
         raise InputError(
-            "nothing to compare with: name a second model, or give --groups or --separable"
+            "nothing to compare with: name a second model, or a recipe such as --groups 4"
         )
     with console.progress("bench") as progress:
         result = compare.bench(
             first,
             second,
-            recipe=recipe,
+            recipe=wanted,
             data=options.chosen("--data", data, settings.data),
             fit_data=options.chosen("--fit-data", fit_data, None),
             provider=provider or settings.provider or "cpu",

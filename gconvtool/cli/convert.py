@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from gconvtool.cli import config, console, options
+from gconvtool.cli import amounts, config, console, options
 from gconvtool.errors import InputError
+from gconvtool.results import FITS, Fit
+from gconvtool.spellings import Spelling
 
 
 def convert(
@@ -19,6 +21,15 @@ def convert(
     groups: options.Groups = None,
     separable: options.SeparableFlag = False,
     rank: options.Rank = None,
+    recipe: options.RecipeText = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Do as an earlier plan says, site by site."),
+    ] = None,
+    save_plan: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write what was done as a plan, to edit and repeat."),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -33,11 +44,13 @@ def convert(
         ),
     ] = None,
     samples: Annotated[
-        int,
+        int | None,
         typer.Option(
-            metavar="N", min=2, help="How many samples of --data to use; a fifth is held out."
+            metavar="N",
+            min=2,
+            help="How many samples of --data to use, 256 if not given; a fifth is held out.",
         ),
-    ] = 256,
+    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="GLOB", help="Rewrite only convolutions with names like this glob."),
@@ -50,7 +63,32 @@ def convert(
         bool, typer.Option("--dry-run", help="Show what would be done; fit and write nothing.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
-    seed: options.Seed = 0,
+    fit: Annotated[
+        Fit | None,
+        typer.Option(
+            help="What to fit to: what flows in the converted or in the original network, or the "
+            "weights alone; the best of them if not given."
+        ),
+    ] = None,
+    max_layer_error: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Leave layers dense that would miss more of their output's variance; 50% if there "
+            "are data.",
+        ),
+    ] = None,
+    spelling: Annotated[
+        Spelling | None,
+        typer.Option(help="How branches are written; split is for targets without groups."),
+    ] = None,
+    max_memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="For statistics and activations; the rest spills.")
+    ] = "2GB",
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="S", min=0, help="Decides samples and searches; 0 if not given."),
+    ] = None,
     threads: options.Threads = None,
     dim: options.Dims = None,
     input_shape: options.InputShapes = None,
@@ -66,9 +104,9 @@ def convert(
 
     settings = config.read(Path.cwd())
     source = options.required(model or settings.model, "model", "name an ONNX file")
-    recipe = options.recipe(groups, separable, rank)
-    if recipe is None:
-        raise InputError("no recipe: give --groups G or --separable [--rank R]")
+    wanted = options.recipe(groups, separable, rank, recipe)
+    if wanted is None and plan is None:
+        raise InputError("no recipe: give --groups G, --separable [--rank R], --recipe or --plan")
     target = output or settings.output
     if not dry_run:
         options.required(target, "output", "give -o FILE")
@@ -76,7 +114,9 @@ def convert(
         result = rewrite(
             source,
             target,
-            recipe=recipe,
+            recipe=wanted,
+            plan=options.chosen("--plan", plan, None),
+            save_plan=options.chosen("--save-plan", save_plan, None),
             data=options.chosen("--data", data, settings.data),
             test_data=options.chosen("--test-data", test_data, None),
             samples=samples,
@@ -84,6 +124,12 @@ def convert(
             skip=skip or (),
             dry_run=dry_run,
             force=force,
+            fits=FITS if fit is None else (fit,),
+            max_layer_error=None
+            if max_layer_error is None
+            else amounts.share("--max-layer-error", max_layer_error),
+            spelling=spelling,
+            max_memory=amounts.memory("--max-memory", max_memory),
             seed=seed,
             threads=threads or settings.threads,
             dims=options.dims(dim),

@@ -42,6 +42,15 @@ Rank = Annotated[
         "--rank", metavar="R", min=1, help="Branches of a separable convolution; 2 if not given."
     ),
 ]
+RecipeText = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        help="Any recipe: separable:rank=2,order=pw-dw, bottleneck:groups=4,width=16, "
+        "monarch:groups=4 and those above.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option("--threads", metavar="T", min=1, max=1024, help="Threads for onnxruntime."),
@@ -94,18 +103,27 @@ def input_shapes(words: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def recipe(groups: int | None, separable: bool, rank: int | None) -> Recipe | None:
+def recipe(
+    groups: int | None, separable: bool, rank: int | None, text: str | None
+) -> Recipe | None:
     """The one recipe that was asked for; None if none was.
 
     Raises:
-        InputError: two recipes, or a rank without a separable one.
+        InputError: two recipes, a rank without a separable one, or a word that is no recipe.
     """
-    from gconvtool.recipes import DEFAULT_RANK, Grouped, Separable
+    from gconvtool.recipes import DEFAULT_RANK, Grouped, Separable, parse
 
-    if groups is not None and separable:
-        raise InputError("--groups and --separable exclude each other; convert twice to compare")
+    asked = {"--groups": groups is not None, "--separable": separable, "--recipe": text is not None}
+    both = [option for option, given in asked.items() if given]
+    if len(both) > 1:
+        raise InputError(f"{both[0]} and {both[1]} exclude each other; convert twice to compare")
     if rank is not None and not separable:
         raise InputError("--rank belongs to --separable")
+    if text is not None:
+        try:
+            return parse(text)
+        except InputError as error:
+            raise InputError(f"--recipe {error}") from error
     if separable:
         return Separable(rank or DEFAULT_RANK)
     return None if groups is None else Grouped(groups)

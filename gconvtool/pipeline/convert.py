@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gconvtool import files
+from gconvtool import files, planfile
 from gconvtool.errors import InputError, VerificationError
+from gconvtool.fit.rows import BUDGET
 from gconvtool.graph.load import external_files
+from gconvtool.pipeline.fits import Method
 from gconvtool.pipeline.rewrite import Request, Rewritten, rehearse, rewrite
 from gconvtool.pipeline.source import BATCH, Feed, Model, Network, Progress, drift, silent
 from gconvtool.plan import Selection
+from gconvtool.planfile import PlanFile
 from gconvtool.recipes import Recipe
-from gconvtool.results import Conversion
+from gconvtool.results import FITS, Conversion, Fit
 from gconvtool.runtime.inputs import Data, ImageOptions
 from gconvtool.runtime.session import Session, onnxruntime
+from gconvtool.spellings import Spelling
 
+SAMPLES = 256
+"""Samples of the data that are used if nothing else is said."""
 CHECKED = 1024
 """Samples that the result is judged by, where there are more and none were named."""
 RANDOM = 8
@@ -27,15 +33,21 @@ def convert(
     model: Model,
     output: str | Path | None = None,
     *,
-    recipe: Recipe,
+    recipe: Recipe | None = None,
+    plan: str | Path | None = None,
+    save_plan: str | Path | None = None,
     data: str | None = None,
     test_data: str | None = None,
-    samples: int = 256,
+    samples: int | None = None,
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
     dry_run: bool = False,
     force: bool = False,
-    seed: int = 0,
+    fits: Sequence[Fit] = FITS,
+    max_layer_error: float | None = None,
+    spelling: Spelling | None = None,
+    max_memory: int = BUDGET,
+    seed: int | None = None,
     threads: int | None = None,
     dims: Mapping[str, int] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
@@ -48,14 +60,22 @@ def convert(
         model: a file or a loaded model; neither is changed.
         output: where to write; nothing is written if None, or with `dry_run`.
         recipe: what the convolutions become, for example `Grouped(4)` or `Separable(2)`.
+        plan: a file that says it site by site, instead of `recipe`; its seed, samples and spelling
+            hold where none are given here.
+        save_plan: where to write the plan that was followed, with the groups that were found.
         data: what to fit to, see `gconvtool.runtime.inputs`. Without it only the weights are used.
         test_data: what to judge the result by; by default what of `data` was not fitted to.
-        samples: how many samples of `data` to use; a fifth of them is held out.
+        samples: how many samples of `data` to use, 256 by default; a fifth of them is held out.
         only: globs on site names; only those are rewritten.
         skip: globs on site names that are left alone.
         dry_run: plan and count, fit and write nothing.
         force: replace an output that exists.
-        seed: decides samples and searches; the same seed gives the same file.
+        fits: what sites may be fitted to; of several the best on held-out samples is taken.
+        max_layer_error: the share of its output's variance that a converted site may miss; one that
+            misses more stays dense. By default 0.5 with data; without data there is no limit.
+        spelling: how convolutions of several parts are written, see `gconvtool.spellings`.
+        max_memory: bytes for statistics and for activations, which lie on the disk beyond that.
+        seed: decides samples and searches, 0 by default; the same seed gives the same file.
         threads: for onnxruntime; its own choice if None.
         dims: sizes for open dimensions, to count with.
         input_shapes: whole shapes by input name, to count with.
@@ -68,24 +88,61 @@ def convert(
         MissingError: onnxruntime is not installed, or the disk is full.
     """
     network = Network.open(model)
+    followed = _followed(recipe, plan)
     target = None if output is None or dry_run else Path(output)
-    if target is not None:
-        sources = {Path(network.name), *external_files(network.model)}
-        sources.update(Path(source) for source in (data, test_data) if source)
-        files.check_target(target, sources, force)
+    sources = {Path(network.name), *external_files(network.model)}
+    sources.update(Path(source) for source in (data, test_data, plan) if source)
+    for path in (target, None if save_plan is None else Path(save_plan)):
+        if path is not None:
+            files.check_target(path, sources, force)
     feed = Feed(data, images, dims or {}, input_shapes or {})
-    selection = Selection(tuple(only), tuple(skip))
-    request = Request(network, recipe, selection, feed, samples, seed, threads, progress)
+    saved = followed if isinstance(followed, PlanFile) else PlanFile(())
+    request = Request(
+        network,
+        followed,
+        Selection(tuple(only), tuple(skip)),
+        feed,
+        _first(samples, saved.samples, SAMPLES),
+        _first(seed, saved.seed, 0),
+        threads,
+        progress,
+        Method(tuple(fits), max_layer_error, spelling or saved.spelling or "auto"),
+        max_memory,
+    )
     if dry_run:
-        return rehearse(request)
+        rehearsed, intended = rehearse(request)
+        _save_plan(intended, save_plan)
+        return rehearsed
     onnxruntime()  # before any work that would be lost without it
-    test = replace(feed, data=test_data).samples(network, RANDOM, seed) if test_data else None
+    test = (
+        replace(feed, data=test_data).samples(network, RANDOM, request.seed) if test_data else None
+    )
     rewritten = rewrite(request)
     judged = _judged(request, rewritten, test)
-    if target is None:
-        return judged
-    files.write(rewritten.content, target, lambda path: _loads(path, threads))
-    return replace(judged, output=str(target))
+    if target is not None:
+        files.write(rewritten.content, target, lambda path: _loads(path, threads))
+    _save_plan(rewritten.plan, save_plan)
+    return judged if target is None else replace(judged, output=str(target))
+
+
+def _followed(recipe: Recipe | None, plan: str | Path | None) -> Recipe | PlanFile:
+    if plan is not None and recipe is not None:
+        raise InputError(f"{plan}: a plan says what each site becomes; give no recipe beside it")
+    if plan is not None:
+        return planfile.read(Path(plan))
+    if recipe is None:
+        raise InputError("no recipe and no plan: say what the convolutions should become")
+    return recipe
+
+
+def _first(*values: int | None) -> int:
+    """The first that is said."""
+    return next(value for value in values if value is not None)
+
+
+def _save_plan(plan: PlanFile, path: str | Path | None) -> None:
+    if path is not None:
+        files.write(planfile.text(plan).encode(), Path(path))
 
 
 def _judged(request: Request, rewritten: Rewritten, test: Data | None) -> Conversion:

@@ -5,49 +5,49 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-import numpy as np
 import onnx_ir as ir
 from threadpoolctl import threadpool_limits
 
 from gconvtool import plan as planning
 from gconvtool._version import __version__
 from gconvtool.errors import InputError
-from gconvtool.facts import Survey
-from gconvtool.fit import factor
-from gconvtool.fit.grouping import find_grouping
-from gconvtool.fit.moments import Moments
-from gconvtool.graph import exact, save, shapes, surgery
+from gconvtool.facts import Skip, Survey
+from gconvtool.fit.rows import BUDGET
+from gconvtool.graph import exact, norms, permute, save, shapes
 from gconvtool.graph.survey import survey
 from gconvtool.kinds import kind
+from gconvtool.pipeline.fits import Method, Outcomes, fit_all
 from gconvtool.pipeline.source import BATCH, Feed, Network, Progress, count, fed_like
-from gconvtool.plan import Plan, Selection
-from gconvtool.recipes import Candidate, Grouped, Recipe
+from gconvtool.plan import Entry, Plan, Selection
+from gconvtool.planfile import PlanFile
+from gconvtool.recipes import Candidate, Recipe
 from gconvtool.results import Analysis, Conversion, SiteOutcome, Totals
 from gconvtool.runtime import inputs
-from gconvtool.runtime.calibrate import Walk
+from gconvtool.runtime.calibrate import Settings, Walk
+from gconvtool.runtime.doubts import doubts
 from gconvtool.runtime.inputs import Data, Split
 
 FEWEST = 32
 """Samples below which a fit is warned of."""
-SWAPS = 150
-"""Exchanges of input channels that are tried for a grouping."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to convert, into what, and what to fit to."""
+    """What to convert, into what, and what to fit to, in about so much `memory` in bytes."""
 
     network: Network
-    recipe: Recipe
+    recipe: Recipe | PlanFile
     selection: Selection
     feed: Feed
     samples: int
     seed: int
     threads: int | None
     progress: Progress
+    method: Method = field(default_factory=Method)
+    memory: int = BUDGET
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,19 @@ class Rewritten:
     model: ir.Model
     content: bytes
     conversion: Conversion
+    plan: PlanFile
     unseen: Data | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The network with everything exact done to it, the plan, and what has to be said of both."""
+
+    base: ir.Model
+    facts: Survey
+    plan: Plan
+    folded: int
+    notes: tuple[str, ...]
 
 
 def rewrite(request: Request) -> Rewritten:
@@ -66,64 +78,81 @@ def rewrite(request: Request) -> Rewritten:
     split = _split(request)
     counting = fed_like(feed, split.fit) if split else feed
     before = count(network, counting)
-    base, plan, notes = _prepared(request)
-    _require_steps(plan, network.name)
-    work = base.clone()
+    prepared = _prepared(request)
+    _require_steps(prepared.plan.kept, bool(prepared.plan.steps), network.name)
+    work = prepared.base.clone()
     # Threads of the BLAS wait for each other by spinning: on a busy machine, many small products
     # then take several times longer than on one thread.
     with threadpool_limits(1, "blas"):
-        outcomes = dict(_fitted(request, plan, base, work, split))
+        outcomes = _fitted(request, prepared, work, split)
+    _require_steps(_reasons(prepared, outcomes), bool(outcomes.entries), network.name)
+    permute.absorb(work)
     used = len(split.fit) + len(split.held_out) if split else 0
-    _stamp(work, request, used, tuple(outcomes.values()))
+    _stamp(work, request, used, outcomes)
     content = save.serialise(work, network.name)
     after = count(Network(work, network.name), counting)
-    notes += _caveats(split, tuple(outcomes.values()))
-    conversion = _conversion(request, before, after.totals, plan, base, outcomes, notes)
+    conversion = _conversion(request, before, after.totals, prepared, outcomes)
+    notes = (*conversion.warnings, *_caveats(split, tuple(outcomes.sites.values())))
+    conversion = replace(conversion, samples=used, warnings=notes)
+    return Rewritten(
+        work, content, conversion, _kept_plan(request, prepared, outcomes), _unseen(split)
+    )
+
+
+def _unseen(split: Split | None) -> Data | None:
     if split is None:
-        return Rewritten(work, content, conversion, None)
-    unseen = split.unused if len(split.unused) > len(split.held_out) else split.held_out
-    return Rewritten(work, content, replace(conversion, samples=used), unseen)
+        return None
+    return split.unused if len(split.unused) > len(split.held_out) else split.held_out
 
 
-def _caveats(split: Split | None, outcomes: Sequence[SiteOutcome]) -> list[str]:
-    """What must be said of a fit to few data or to none."""
-    if split is None and outcomes:
+def _caveats(split: Split | None, outcomes: Sequence[SiteOutcome]) -> Iterator[str]:
+    """What must be said of a fit to few data, to uniform ones or to none."""
+    if split is None:
         lost = max(outcome.error or 0 for outcome in outcomes)
-        return [
+        yield (
             "no data to fit to: the new weights come from the old ones alone, and accuracy will be "
             f"poor; up to {lost:.0%} of a layer's weight energy is lost"
-        ]
-    if split is not None and len(split.fit) < FEWEST:
-        return [f"fitted to {len(split.fit)} samples only; give 100 or more, as diverse as can be"]
-    return []
+        )
+        return
+    if len(split.fit) < FEWEST:
+        yield f"fitted to {len(split.fit)} samples only; give 100 or more, as diverse as can be"
+    yield from doubts(split.fit)
 
 
-def rehearse(request: Request) -> Conversion:
+def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
     """Plan and count only: what `rewrite` would do, and what it would cost."""
     split = _split(request)
     counting = fed_like(request.feed, split.fit) if split else request.feed
     before = count(request.network, counting)
-    base, plan, notes = _prepared(request)
-    folded = count(Network(base, request.network.name), counting).totals
-    macs = {layer.name: layer.macs for layer in before.layers}
-    saved = sum(_saved(step, macs.get(step.site.name)) or 0 for step in plan.steps)
-    weights = sum(_added(step) for step in plan.steps)
-    after = Totals(folded.macs - saved, folded.params + weights, folded.exact)
-    outcomes = {
-        step.site.name: SiteOutcome(step.site.name, kind(step.site), str(step.recipe))
-        for step in plan.steps
-    }
-    return _conversion(request, before, after, plan, base, outcomes, notes)
+    prepared = _prepared(request)
+    steps = {step.site.name: step for step in prepared.plan.steps}
+    folded = count(Network(prepared.base, request.network.name), counting)
+    macs = {layer.name: layer.macs for layer in folded.layers}
+    saved = sum(_saved(step, macs.get(name)) or 0 for name, step in steps.items())
+    weights = sum(_added(step) for step in steps.values())
+    totals = folded.totals
+    after = Totals(totals.macs - saved, totals.params + weights, totals.exact)
+    outcomes = Outcomes(
+        {
+            name: SiteOutcome(name, kind(step.site), str(step.recipe))
+            for name, step in steps.items()
+        },
+        {
+            name: Entry(name, step.recipe, prepared.plan.channels.get(name))
+            for name, step in steps.items()
+        },
+    )
+    conversion = _conversion(request, before, after, prepared, outcomes)
+    return conversion, _kept_plan(request, prepared, outcomes)
 
 
-def _prepared(request: Request) -> tuple[ir.Model, Plan, list[str]]:
-    """The network with everything exact done to it, the plan, and what has to be said of both."""
+def _prepared(request: Request) -> Prepared:
     base = request.network.model.clone()
     notes = []
     freed = exact.privatise_initializers(base)
     if freed:
         notes.append(f"{freed} initializers were graph inputs too; they are constants now")
-    exact.fold_batch_norms(base)
+    folded = exact.fold_batch_norms(base)
     shapes.infer(base)
     facts = survey(base)
     idle = request.selection.idle(facts.sites)
@@ -131,17 +160,36 @@ def _prepared(request: Request) -> tuple[ir.Model, Plan, list[str]]:
         raise InputError(
             f"{idle[0]} matches no convolution; analyze {request.network.name} lists their names"
         )
-    plan = planning.choose(facts.sites.values(), facts.skipped, request.recipe, request.selection)
-    return base, plan, notes
+    return Prepared(base, facts, _planned(request, facts), folded, tuple(notes))
 
 
-def _require_steps(plan: Plan, name: str) -> None:
-    """A plan that changes nothing is refused, with the reasons, most common first."""
-    if plan.steps:
+def _planned(request: Request, facts: Survey) -> Plan:
+    sites, selection = facts.sites.values(), request.selection
+    if not isinstance(request.recipe, PlanFile):
+        return planning.choose(sites, facts.skipped, request.recipe, selection)
+    try:
+        return planning.replay(sites, facts.skipped, request.recipe.entries, selection)
+    except InputError as error:
+        raise InputError(f"{request.recipe.file or 'plan'}: {error}") from error
+
+
+def _require_steps(kept: Mapping[str, Skip], any_steps: bool, name: str) -> None:
+    """A conversion that changes nothing is refused, with the reasons, most common first."""
+    if any_steps:
         return
-    counts = Counter(skip.reason for skip in plan.kept.values()).most_common(3)
+    counts = Counter(skip.reason for skip in kept.values()).most_common(3)
     reasons = "; ".join(f"{reason} ({count}x)" for reason, count in counts)
     raise InputError(f"{name}: no convolution can be converted: {reasons or 'it has none'}")
+
+
+def _reasons(prepared: Prepared, outcomes: Outcomes) -> dict[str, Skip]:
+    """Why sites stayed, before the fit or after it."""
+    misfits = {
+        name: Skip(outcome.reason)
+        for name, outcome in outcomes.sites.items()
+        if outcome.reason is not None
+    }
+    return {**prepared.plan.kept, **misfits}
 
 
 def _split(request: Request) -> Split | None:
@@ -152,93 +200,63 @@ def _split(request: Request) -> Split | None:
     return inputs.split(data, request.samples, request.seed, batch)
 
 
-def _fitted(
-    request: Request, plan: Plan, base: ir.Model, work: ir.Model, split: Split | None
-) -> Iterator[tuple[str, SiteOutcome]]:
-    """Fit every step and put it into `work`, in topological order."""
-    rng = np.random.default_rng(request.seed)
-    batch = request.network.batch(BATCH)
-    walk = None
+def _fitted(request: Request, prepared: Prepared, work: ir.Model, split: Split | None) -> Outcomes:
+    """Fit every step and put it into `work`."""
+    plan, base, walk = prepared.plan, prepared.base, None
     if split is not None:
-        streams = (base, work, split.fit, split.held_out)
-        walk = Walk(*streams, batch, request.threads, request.seed, request.network.name)
-    for done, step in enumerate(plan.steps, 1):
-        name = step.site.name
-        weight, bias = surgery.weight_and_bias(base, name)
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            raise InputError(f"{request.network.name}: the weights of {name} are not finite")
-        if walk is None:
-            seen = held = Moments.of_weights(weight, bias)
-        else:
-            seen, held = walk.visit(step.site)
-        factors = _fit(step, seen, rng)
-        surgery.replace(work, name, factors)
-        kernel = factors.kernel()
-        outcome = SiteOutcome(
-            name,
-            kind(step.site),
-            str(step.recipe),
-            error=held.error(kernel, factors.bias),
-            training_error=None if walk is None else seen.error(kernel, factors.bias),
-        )
-        yield name, outcome
-        request.progress(name, done, len(plan.steps))
+        settings = Settings(request.threads, request.seed, request.memory, request.network.name)
+        batch = request.network.batch(BATCH)
+        sites = [step.site for step in plan.steps]
+        data = (split.fit, split.held_out)
+        walk = Walk(base, work, *data, batch, sites, settings, norms.standing(base))
+    return fit_all(plan, base, work, walk, request.method, request.seed, request.progress)
 
 
-def _fit(step: Candidate, moments: Moments, rng: np.random.Generator) -> surgery.Factors:
-    taps = prod(step.site.kernel)
-    if isinstance(step.recipe, Grouped):
-        grouping = find_grouping(moments, taps, step.recipe.groups, rng, swaps=SWAPS)
-        return factor.grouped(moments, grouping, taps)
-    return factor.separable(moments, taps, step.recipe.rank)
+def _kept_plan(request: Request, prepared: Prepared, outcomes: Outcomes) -> PlanFile:
+    """The plan with what was found, in the order of the network."""
+    return PlanFile(
+        tuple(outcomes.entries[name] for name in prepared.facts.sites if name in outcomes.entries),
+        _reasons(prepared, outcomes),
+        Path(request.network.name).name,
+        request.seed,
+        request.samples,
+        request.method.spelling,
+    )
 
 
 def _conversion(
-    request: Request,
-    before: Analysis,
-    after: Totals,
-    plan: Plan,
-    base: ir.Model,
-    outcomes: Mapping[str, SiteOutcome],
-    notes: Sequence[str],
+    request: Request, before: Analysis, after: Totals, prepared: Prepared, outcomes: Outcomes
 ) -> Conversion:
     macs = {layer.name: layer.macs for layer in before.layers}
-    steps = {step.site.name: step for step in plan.steps}
     return Conversion(
         model=request.network.name,
         output=None,
         before=before.totals,
         after=after,
-        sites=tuple(_sites(survey(base), steps, plan, outcomes, macs)),
-        folded=len(request.network.model.graph) - len(base.graph),
-        warnings=tuple(notes),
+        sites=tuple(_sites(prepared, outcomes, macs)),
+        folded=prepared.folded,
+        warnings=prepared.notes,
     )
 
 
 def _sites(
-    facts: Survey,
-    steps: Mapping[str, Candidate],
-    plan: Plan,
-    outcomes: Mapping[str, SiteOutcome],
-    macs: Mapping[str, int | None],
+    prepared: Prepared, outcomes: Outcomes, macs: Mapping[str, int | None]
 ) -> Iterator[SiteOutcome]:
     """Every convolution in topological order, converted or kept."""
-    for name, site in facts.sites.items():
+    steps = {step.site.name: step for step in prepared.plan.steps}
+    for name, site in prepared.facts.sites.items():
         now = macs.get(name)
-        if name in steps:
-            after = None if now is None else now - (_saved(steps[name], now) or 0)
-            yield replace(outcomes[name], macs_before=now, macs_after=after)
-        else:
-            yield SiteOutcome(
-                name, kind(site), None, plan.kept[name].reason, macs_before=now, macs_after=now
-            )
+        outcome = outcomes.sites.get(name)
+        if outcome is None:
+            outcome = SiteOutcome(name, kind(site), None, prepared.plan.kept[name].reason)
+        saved = 0 if outcome.recipe is None else _saved(steps[name], now) or 0
+        after = None if now is None else now - saved
+        yield replace(outcome, macs_before=now, macs_after=after)
 
 
 def _saved(step: Candidate, macs: int | None) -> int | None:
-    """Every weight meets every output position, so MACs shrink as weights do."""
-    if macs is None:
-        return None
-    return macs - macs * step.weights_after // step.weights_before
+    """MACs that the recipe spares, of those that the site has now."""
+    return None if macs is None else int(macs - macs * step.share)
 
 
 def _added(step: Candidate) -> int:
@@ -247,16 +265,15 @@ def _added(step: Candidate) -> int:
     return step.weights_after - step.weights_before + bias
 
 
-def _stamp(
-    model: ir.Model, request: Request, samples: int, outcomes: Sequence[SiteOutcome]
-) -> None:
+def _stamp(model: ir.Model, request: Request, samples: int, outcomes: Outcomes) -> None:
     """Say in the model where it comes from."""
+    planned = isinstance(request.recipe, PlanFile)
     model.metadata_props["gconvtool"] = json.dumps(
         {
             "version": __version__,
-            "recipe": str(request.recipe),
+            "recipe": "plan" if planned else str(request.recipe),
             "samples": samples,
             "seed": request.seed,
-            "sites": {outcome.name: outcome.recipe for outcome in outcomes},
+            "sites": {name: outcome.recipe for name, outcome in outcomes.sites.items()},
         }
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from gconvtool._version import __version__
@@ -25,6 +26,7 @@ from gconvtool.results import (
     Layer,
     LayerChange,
     Roofline,
+    SiteOutcome,
     Study,
     SweepRow,
     Timing,
@@ -150,13 +152,24 @@ def conversion(result: Conversion) -> Document:
         "output": result.output,
         "before": {**_totals(result.before), "exact": result.before.exact},
         "after": {**_totals(result.after), "exact": result.after.exact},
-        "batch_norms_folded": result.folded,
+        "folded": result.folded,
         "samples": result.samples,
-        "sites": [asdict(site) for site in result.sites],
+        "sites": [_site(site) for site in result.sites],
         "drift": _drift(result.drift),
         "drift_source": result.drift_source,
         "warnings": list(result.warnings),
     }
+
+
+def _site(site: SiteOutcome) -> Document:
+    """JSON has no infinite numbers, which is what is missed of an output that never varies."""
+    fields = asdict(site)
+    errors = {key: _finite(fields[key]) for key in ("error", "training_error")}
+    return {**fields, **errors}
+
+
+def _finite(number: float | None) -> float | None:
+    return None if number is None or not isfinite(number) else number
 
 
 def verification(result: Verification) -> Document:

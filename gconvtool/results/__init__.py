@@ -4,7 +4,7 @@ Units are in the names (`_ms`, `_bytes`, `_db`); a ratio has none. None means th
 not apply or is not known, and never zero.
 """
 
-from gconvtool.results.conversion import Conversion, Drift, SiteOutcome, Verification
+from gconvtool.results.conversion import FITS, Conversion, Drift, Fit, SiteOutcome, Verification
 from gconvtool.results.costs import (
     Analysis,
     Bound,
@@ -41,6 +41,7 @@ from gconvtool.results.timing import (
 )
 
 __all__ = [
+    "FITS",
     "Analysis",
     "Block",
     "Bound",
@@ -50,6 +51,7 @@ __all__ = [
     "Drift",
     "Explanation",
     "Failed",
+    "Fit",
     "Gate",
     "Interval",
     "Judgement",

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 from gconvtool.results.costs import Totals
+
+Fit: TypeAlias = Literal["asymmetric", "symmetric", "data-free"]
+FITS: tuple[Fit, ...] = get_args(Fit)
+"""What a site can be fitted to, in the order in which they are tried."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,9 @@ class SiteOutcome:
 
     `recipe` is None where it stayed as it was, and `reason` says why. `error` is the share of the
     output's variance that the new weights miss on held-out data, `training_error` on the data
-    that they were fitted to; without data, `error` is the share of the weights' energy lost.
+    that they were fitted to; without data, `error` is the share of the weights' energy lost. `fit`
+    says what they were fitted to: asymmetric (what flows in the converted network), symmetric (in
+    the original) or data-free.
     """
 
     name: str
@@ -45,6 +52,7 @@ class SiteOutcome:
     training_error: float | None = None
     macs_before: int | None = None
     macs_after: int | None = None
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True)

@@ -2,126 +2,202 @@
 
 The original stream gives each site's output y as it should be; the converted stream gives its
 input x̂ as it really is, after everything before it has been rewritten (the asymmetric fit of
-Zhang et al., arXiv 1505.06798). Only the values that cross a cut are kept, so the graph is gone
-through once, whatever the number of sites.
+Zhang et al., arXiv 1505.06798). Where the output is added to a value s that is there already, the
+site can mend what has been lost of that too: it should give
+
+    y + s − ŝ
+
+so that the sum is right (He et al., arXiv 1707.06168, for residual blocks). Only the values that
+cross a cut are kept, so the graph is gone through once, whatever the number of sites; until the
+first one is rewritten, both streams are the same.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import reduce
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from gconvtool.facts import ConvSite
-from gconvtool.fit.moments import Moments
-from gconvtool.fit.patches import Window, outputs, spread
-from gconvtool.graph.cut import Cutter, Segment
+from gconvtool.fit.fitting import Observed
+from gconvtool.fit.rows import BUDGET
+from gconvtool.graph.cut import Cutter
 from gconvtool.graph.surgery import find
+from gconvtool.runtime.gather import Pair, observe
 from gconvtool.runtime.inputs import Arrays, Batch, Data
 from gconvtool.runtime.session import Session
-
-Pair = tuple[NDArray[np.floating], NDArray[np.floating]]
-"""A batch of a convolution's inputs x̂, and of the outputs y that it should have."""
-
-WORKERS = 2
-"""Batches whose moments are taken at once: each holds its patches and a D × D product."""
-
-ROWS_PER_UNKNOWN = 24
-"""Patches taken for each of a filter's unknowns; more changes little (docs/fit.md)."""
+from gconvtool.runtime.shelf import Shelf
 
 
-@dataclass
-class Stream:
-    """The values alive at the present cut, one dict a batch."""
+@dataclass(frozen=True)
+class Settings:
+    """How to go: onnxruntime's `threads`, the `seed` of samples, bytes of `memory`, a `name`."""
 
-    batches: list[Arrays]
-    position: int = 0
-
-    def advance(self, segment: Segment, end: int, threads: int | None, name: str) -> list[Arrays]:
-        """Run a segment on every batch and keep what crosses its end; returns all its outputs."""
-        session = None
-        if segment.model is not None:
-            session = Session(segment.model, threads=threads, name=name)
-        made: list[Arrays] = []
-        for index, batch in enumerate(self.batches):
-            new = session.run({n: batch[n] for n in segment.inputs}) if session else {}
-            made.append(new)
-            alive = {**batch, **new}
-            self.batches[index] = {n: a for n, a in alive.items() if n in segment.alive}
-        self.position = end
-        return made
+    threads: int | None = None
+    seed: int = 0
+    memory: int = BUDGET
+    name: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Sight:
+    """What is seen at a site: batches of pairs of both streams, those to fit to and the held-out.
+
+    They are the same until a site has `changed`.
+    """
+
+    site: ConvSite
+    converted: Sequence[Pair]
+    original: Sequence[Pair]
+    held_out: Sequence[Pair]
+    changed: bool
+    settings: Settings
+
+    def asymmetric(self) -> Observed:
+        """What really flows in, and what should come out."""
+        return self._observed(self.converted)
+
+    def symmetric(self) -> Observed:
+        """What flowed into the original, and what came out."""
+        return self._observed(self.original)
+
+    def judged(self) -> Observed:
+        """What really flows in on samples that nothing is fitted to."""
+        return self._observed(self.held_out)
+
+    def _observed(self, pairs: Sequence[Pair]) -> Observed:
+        settings = self.settings
+        return observe(self.site, pairs, settings.seed, settings.threads, settings.memory)
+
+
 class Walk:
-    """A visit to every rewritten site, in topological order.
+    """A visit to every rewritten site, and to normalisations that stay, in topological order.
 
     `base` is the original network and does not change; `work` is rewritten by the caller between
     one visit and the next. Samples to fit to and held-out samples travel together but are never
-    mixed in a batch.
+    mixed in a batch. Half of the memory is for what crosses the cuts; beyond that it lies on disk.
     """
 
-    base: ir.Model
-    work: ir.Model
-    fit: Data
-    held_out: Data
-    batch: Batch
-    threads: int | None = None
-    seed: int = 0
-    name: str = ""
-    _cutter: Cutter = field(init=False)
+    def __init__(
+        self,
+        base: ir.Model,
+        work: ir.Model,
+        fit: Data,
+        held_out: Data,
+        batch: Batch,
+        sites: Iterable[ConvSite],
+        settings: Settings = Settings(),
+        norms: Iterable[str] = (),
+    ) -> None:
+        self._base, self._work, self._settings = base, work, settings
+        names = [*(site.name for site in sites), *norms]
+        self._cutter = Cutter(base, names)
+        self.stops = sorted(names, key=self._cutter.position)
+        self._shelf = Shelf(settings.memory // 2)
+        feeds = [*fit.batches(batch), *held_out.batches(batch)]
+        self._original = _Stream(base, self._cutter, feeds, self._shelf, settings)
+        self._converted: _Stream | None = None
+        self._fitting = len(list(fit.batches(batch)))
 
-    def __post_init__(self) -> None:
-        self._cutter = Cutter(self.base)
-        self._original = Stream(self._batches())
-        self._converted = Stream(self._batches())
-        self._fitting = len(list(self.fit.batches(self.batch)))
+    def visit(self, site: ConvSite) -> Sight:
+        """What is seen at a site; stops must be visited in their order."""
+        now, before, changed = self._seen(site.name)
+        fitted = slice(self._fitting)
+        held_out = now[self._fitting :]
+        return Sight(site, now[fitted], before[fitted], held_out, changed, self._settings)
 
-    def visit(self, site: ConvSite) -> tuple[Moments, Moments]:
-        """Moments at a site over the samples to fit to and over the held-out ones."""
-        position = self._cutter.position(site.name)
-        y = self._advance(self._original, self.base, position + 1, (site.name,))
-        self._advance(self._converted, self.work, position)
-        source = find(self.base, site.name).inputs[0]
+    def normalised(self, name: str) -> tuple[Sequence[Pair], Sequence[Pair]]:
+        """Inputs and due outputs of a normalisation: those to fit to, and the held-out ones.
+
+        Both are empty where nothing before it has changed.
+        """
+        now, _, changed = self._seen(name)
+        return (now[: self._fitting], now[self._fitting :]) if changed else ((), ())
+
+    def _seen(self, name: str) -> tuple[list[Pair], list[Pair], bool]:
+        """Pairs in the converted and in the original stream, and whether they can differ."""
+        position = self._cutter.position(name)
+        self._original.advance(position)
+        changed = self._converted is not None
+        if self._converted is None:
+            self._converted = self._original.forked(self._work)
+        self._converted.advance(position)
+        source = find(self._base, name).inputs[0]
         assert source is not None
-        x = [batch[source.name or ""] for batch in self._converted.batches]
-        pairs = [(inputs, made[site.name]) for inputs, made in zip(x, y, strict=True)]
-        rng = np.random.default_rng(self.seed)
-        return (
-            _moments(site, pairs[: self._fitting], rng, self.threads),
-            _moments(site, pairs[self._fitting :], rng, self.threads),
-        )
+        x, x_now = (stream.values(source.name) for stream in (self._original, self._converted))
+        y = self._original.advance(position + 1, name)
+        due = self._mended(name, y) if changed else y
+        return list(zip(x_now, due, strict=True)), list(zip(x, y, strict=True)), changed
 
-    def _batches(self) -> list[Arrays]:
-        return [*self.fit.batches(self.batch), *self.held_out.batches(self.batch)]
+    def _mended(self, site: str, y: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What the site should give so that what it is added to becomes right."""
+        partner = self._partner(site)
+        if partner is None or self._converted is None:
+            return list(y)
+        was, now = self._original.values(partner), self._converted.values(partner)
+        return [
+            self._shelf.put(a + b - c) if a.shape == b.shape else a
+            for a, b, c in zip(y, was, now, strict=True)
+        ]
 
-    def _advance(
-        self, stream: Stream, model: ir.Model, end: int, extra: Sequence[str] = ()
-    ) -> list[Arrays]:
-        segment = self._cutter.segment(model, stream.position, end, extra)
-        return stream.advance(segment, end, self.threads, self.name)
+    def _partner(self, site: str) -> str | None:
+        """The value that this one is added to, if that is all that is done with it."""
+        made = find(self._base, site).outputs[0]
+        uses = list(made.uses())
+        if len(uses) != 1 or made.is_graph_output():
+            return None
+        node, index = uses[0]
+        other = node.inputs[1 - index] if (node.op_type, node.domain) == ("Add", "") else None
+        if other is None or other.name is None or not self._original.has(other.name):
+            return None
+        return other.name
 
 
-def _moments(
-    site: ConvSite, pairs: Iterable[Pair], rng: np.random.Generator, threads: int | None
-) -> Moments:
-    """Moments over an even sample of all output positions in all batches."""
-    assert site.pads is not None
-    window = Window(site.kernel, site.strides, site.dilations, site.pads)
-    listed = list(pairs)
-    rows = [y.size // y.shape[1] for _, y in listed]
-    unknowns = site.channels * int(np.prod(site.kernel))
-    share = min(1.0, ROWS_PER_UNKNOWN * unknowns / sum(rows))
-    chosen = [spread(total, max(1, round(share * total)), rng) for total in rows]
+class _Stream:
+    """The values alive at the present cut, one dict a batch."""
 
-    def part(pair: Pair, at: NDArray[np.intp]) -> Moments:
-        return Moments.of(window.patches(pair[0], at), outputs(pair[1], at))
+    def __init__(
+        self,
+        model: ir.Model,
+        cutter: Cutter,
+        batches: Iterable[Arrays],
+        shelf: Shelf,
+        settings: Settings,
+        position: int = 0,
+    ) -> None:
+        self._model, self._cutter, self._shelf, self._settings = model, cutter, shelf, settings
+        self._batches, self._position = list(batches), position
 
-    with ThreadPoolExecutor(min(threads or WORKERS, WORKERS)) as pool:
-        return reduce(operator.add, pool.map(part, listed, chosen))
+    def forked(self, model: ir.Model) -> _Stream:
+        """The same values, from where another model goes on."""
+        batches = [dict(batch) for batch in self._batches]
+        return _Stream(model, self._cutter, batches, self._shelf, self._settings, self._position)
+
+    def has(self, name: str) -> bool:
+        """Whether a value is alive here."""
+        return all(name in batch for batch in self._batches)
+
+    def values(self, name: str | None) -> list[np.ndarray]:
+        """A value that is alive here, a batch apart."""
+        return [batch[name or ""] for batch in self._batches]
+
+    def advance(self, end: int, extra: str | None = None) -> list[np.ndarray]:
+        """Run up to a cut and keep what crosses it; returns what `extra` names."""
+        wanted = () if extra is None else (extra,)
+        segment = self._cutter.segment(self._model, self._position, end, wanted)
+        session = None
+        if segment.model is not None:
+            session = Session(
+                segment.model, threads=self._settings.threads, name=self._settings.name
+            )
+        found = []
+        for index, batch in enumerate(self._batches):
+            new = session.run({n: batch[n] for n in segment.inputs}) if session else {}
+            kept = {name: self._shelf.put(array) for name, array in new.items()}
+            found += [kept[name] for name in wanted]
+            alive = {**batch, **kept}
+            self._batches[index] = {n: a for n, a in alive.items() if n in segment.alive}
+        self._position = end
+        return found

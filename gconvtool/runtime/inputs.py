@@ -332,8 +332,12 @@ def _fitted(source: str, array: NDArray[Any], i: Input) -> NDArray[Any]:
     dtype = np.dtype(i.dtype)
     if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and dtype.kind != "f"):
         raise InputError(f"{source}: {i.name} holds {array.dtype}, the model's input is {i.dtype}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{source}: {i.name} holds NaN or infinite numbers")
+    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        raise InputError(
+            f"{source}: {i.name} holds NaN or infinite numbers, first in sample "
+            f"{finite.reshape(len(finite), -1).all(axis=1).argmin()} (counted from 0); "
+            "leave such samples out"
+        )
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
     kept = np.isfinite(cast).all() if dtype.kind == "f" else np.array_equal(cast, array)

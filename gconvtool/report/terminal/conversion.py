@@ -51,8 +51,8 @@ def _summary(result: Conversion) -> Iterator[Text]:
     params = (words.number(totals.params) for totals in (before, after))
     yield _changed("Parameters", " → ".join(params), words.ratio(before, after, "params"))
     if result.folded:
-        folded = words.plural(result.folded, "batch normalisation")
-        yield line(f"{'Exact':<{LABEL}} {folded} folded in")
+        folded = words.plural(result.folded, "node")
+        yield line(f"{'Exact':<{LABEL}} {folded} folded into weights")
     for part in result.drift:
         yield from _drift(part, result)
 
