@@ -197,11 +197,15 @@ def _parameters(site: ConvSite, layer: Layer) -> str:
 def _bodies(node: NodeFact, layer: Layer) -> Iterator[str]:
     """What is inside the node, and what the node is inside of."""
     for body in node.bodies:
-        trips = body.reason if body.trips is None else f"{body.trips:,} times"
-        yield f"{body.label}: {len(body.nodes)} nodes, {trips}"
+        trips = body.reason if body.trips is None else _times(body.trips)
+        yield f"{body.label}: {len(body.nodes)} node{'s' * (len(body.nodes) != 1)}, {trips}"
     if layer.parent is not None:
-        times = "an unknown number of" if layer.times is None else f"{layer.times:,}"
-        yield f"it counts {times} times in {layer.parent}; these are the figures of one"
+        times = "an unknown number of times" if layer.times is None else _times(layer.times)
+        yield f"it counts {times} in {layer.parent}; these are the figures of one"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _macs(node: NodeFact, layer: Layer, words: tuple[str, ...]) -> Iterator[str]:

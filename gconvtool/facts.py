@@ -27,10 +27,14 @@ def total(figures: Iterable[int | None]) -> int | None:
 
 
 def describe_shape(shape: Shape) -> str:
-    """`1×64×H×?` for people; `?` stands for what is not known."""
-    if shape is None:
-        return "?"
-    return "×".join("?" if dim is None else str(dim) for dim in shape) or "scalar"
+    """`1×64×(H - 2)×?` for people; `?` stands for what is not known."""
+    return "?" if shape is None else "×".join(map(_describe_dim, shape)) or "scalar"
+
+
+def _describe_dim(dim: Dim) -> str:
+    """An expression has parentheses."""
+    text = "?" if dim is None else str(dim)
+    return f"({text})" if " " in text else text
 
 
 @dataclass(frozen=True)

@@ -337,8 +337,9 @@ def weights(site: ConvSite) -> int:
 
 
 def legal_groups(site: ConvSite) -> tuple[int, ...]:
-    """The group counts above 1 that divide channels and filters, ascending."""
-    most = gcd(site.channels, site.filters)
+    """The counts above 1 that `Grouped` allows: they divide channels and filters, of a site that
+    has groups already those of one group. Ascending."""
+    most = gcd(*_group(site))
     low = [divisor for divisor in range(1, isqrt(most) + 1) if most % divisor == 0]
     return tuple(sorted({*low, *(most // divisor for divisor in low)} - {1}))
 
@@ -417,6 +418,8 @@ def _unfit(site: ConvSite) -> str | None:
     """Why no recipe applies."""
     if site.transposed:
         return "a transposed convolution"
+    if weights(site) == 0:
+        return "its weight is empty"
     if 1 < site.groups == site.channels:
         return f"already grouped (G = {site.groups}), with one channel a group"
     if site.channels <= STEM_CHANNELS:

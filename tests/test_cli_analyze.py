@@ -402,9 +402,17 @@ class TestSeveral:
         assert "no such file" in found["models"][1]["error"]["message"]
 
     def test_every_failure_is_a_line_that_names_its_model(self, furnished):
-        answer = furnished("analyze", "net.onnx", "gone.onnx", "half.onnx", "--explain", "stem")
+        answer = furnished("analyze", "net.onnx", "gone.onnx", "nets/a.onnx")
         assert answer.code == 2
-        assert [line.split(":")[1].strip() for line in answer.lines] == ["gone.onnx", "half.onnx"]
+        assert [line.split(":")[1].strip() for line in answer.lines] == ["gone.onnx", "nets/a.onnx"]
+
+    def test_a_layer_is_explained_where_it_is(self, furnished):
+        found = document(furnished, "net.onnx half.onnx --explain stem")["models"]
+        assert [e["name"] for e in found["a"]["explanations"]] == ["stem"]
+        assert found["b"]["explanations"] == []
+        assert "--explain nowhere: no such layer" in refused(
+            furnished("analyze", "net.onnx", "half.onnx", "--explain", "nowhere")
+        )
 
     def test_a_folder_without_models_is_refused(self, furnished):
         assert "empty" in refused(furnished("analyze", "net.onnx", "empty"))

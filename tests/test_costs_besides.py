@@ -152,6 +152,14 @@ def test_the_standards_operators_are_each_counted_free_or_known_to_be_open() -> 
     assert missing <= {"DFT", "STFT", "MelWeightMatrix", "ImageDecoder", "LinearAttention"}
 
 
+def test_operators_that_were_dropped_or_are_left_by_training_are_free() -> None:
+    dropped = "Affine ImageScaler ParametricSoftplus ScaledTanh".split()
+    trained = "BiasDropout BitmaskBiasDropout BitmaskDropout GemmaRotaryEmbedding".split()
+    facts = [fact(op, (1, 8)) for op in dropped]
+    facts += [fact(op, (1, 8), domain=MICROSOFT) for op in trained]
+    assert {costs.macs(node) for node in facts} == {0}
+
+
 def test_an_operator_of_another_domain_says_which() -> None:
     answer = costs.macs(fact("Inverse", (2, 2), domain=MICROSOFT))
     assert answer == Skip("no rule for Inverse yet")

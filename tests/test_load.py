@@ -334,6 +334,85 @@ def test_a_file_of_weights_outside_of_the_folder_is_refused_by_analyze(tmp_path:
         analyze(placed(tmp_path / "inside", "../w.bin", None))
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model's folder with a file of weights, while another folder is the current one."""
+    (tmp_path / "w.bin").write_bytes(np.resize(W, (40, 3, 3, 3)).tobytes())
+    (tmp_path / "current").mkdir()
+    monkeypatch.chdir(tmp_path / "current")
+    return tmp_path
+
+
+def _moved_out(tensor: TensorProto, location: str) -> TensorProto:
+    tensor.CopyFrom(numpy_helper.from_array(np.resize(W, (40, 3, 3, 3)), "w"))
+    onnx.external_data_helper.set_external_data(tensor, location)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    return tensor
+
+
+IN_A_BRANCH = """
+g (bool c, float[1, 3, 8, 8] x) => (float[1, 40, 6, 6] y) {
+  y = If (c) < then_branch = t () => (float[1, 40, 6, 6] a) { a = Conv (x, w) },
+               else_branch = e () => (float[1, 40, 6, 6] b) { b = Identity (x) } >
+}
+"""
+OF_A_NODE = """
+g (float[1, 3, 8, 8] x) => (float[1, 40, 6, 6] y) {
+  w = Constant <value = float[1] {1}> () y = Conv (x, w)
+}
+"""
+
+
+def _in_a_branch(location: str) -> onnx.ModelProto:
+    model = proto(IN_A_BRANCH)
+    _moved_out(model.graph.node[0].attribute[0].g.initializer.add(), location)
+    return model
+
+
+def _of_a_node(location: str) -> onnx.ModelProto:
+    model = proto(OF_A_NODE)
+    _moved_out(model.graph.node[0].attribute[0].t, location)
+    return model
+
+
+@pytest.mark.parametrize("made", [_in_a_branch, _of_a_node])
+@pytest.mark.parametrize("missing", [False, True])
+def test_weights_outside_that_are_no_initializers_of_the_graph_count_too(
+    elsewhere: Path, made: Callable[[str], onnx.ModelProto], missing: bool
+) -> None:
+    path = put(elsewhere, made("w.bin").SerializeToString())
+    if missing:
+        (elsewhere / "w.bin").unlink()
+    result = analyze(path)
+    assert (result.totals.macs, result.totals.params) == (40 * 27 * 36, 40 * 27)
+    assert result.totals.exact
+    assert len(result.warnings) == missing
+    if not missing:
+        inside = onnx.load_model_from_string(serialise(load(path), "model"))
+        onnx.checker.check_model(inside)
+        assert W.tobytes() in inside.SerializeToString()
+
+
+@pytest.mark.parametrize("made", [_in_a_branch, _of_a_node])
+def test_no_weights_may_lie_above_the_folder(
+    elsewhere: Path, made: Callable[[str], onnx.ModelProto]
+) -> None:
+    (elsewhere / "current" / "model.onnx").write_bytes(made("../w.bin").SerializeToString())
+    assert "outside of the model's folder" in refused(elsewhere / "current" / "model.onnx")
+
+
+def test_inputs_and_outputs_without_a_shape_are_no_reason_to_refuse(tmp_path: Path) -> None:
+    model = proto(GRAPH, w=W)
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    assert analyze(put(tmp_path, model.SerializeToString())).totals.macs == 4 * 27 * 36
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    result = analyze(put(tmp_path, model.SerializeToString()))
+    assert (result.totals.exact, result.totals.params) == (False, 4 * 27)
+    sized = analyze(tmp_path / "model.onnx", input_shapes={"x": (2, 3, 8, 8)})
+    assert (sized.totals.exact, sized.totals.macs) == (True, 2 * 4 * 27 * 36)
+
+
 RESHAPED = """
 g (float[N, 3, 8, 8] x) => (float[A, B] y) { h = Conv (x, w) r = Reshape (h, s) y = MatMul (r, m) }
 """
@@ -356,6 +435,7 @@ def test_shapes_that_are_stored_outside_are_read_if_they_are_there(
     assert products["h"] == 4 * 6 * 6 * 27
     assert products["y"] == (None if missing else 144 * 2)
     assert result.totals.exact is not missing
+    assert not any("do not fit" in warning for warning in result.warnings)
 
 
 def test_weights_in_a_branch_are_kept_inside_too(tmp_path: Path) -> None:

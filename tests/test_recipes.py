@@ -99,6 +99,9 @@ def test_a_candidate_holds_its_site_and_its_recipe() -> None:
         ({"channels": 3}, "too few input channels (3)"),
         ({"channels": STEM_CHANNELS}, "too few input channels"),
         ({"pads": None}, "padding"),
+        ({"channels": 0}, "empty"),
+        ({"filters": 0}, "empty"),
+        ({"kernel": (0, 3)}, "empty"),
     ],
     ids=str,
 )
@@ -241,6 +244,15 @@ def test_legal_groups_divide_both(channels: int, filters: int) -> None:
     assert legal_groups(site(channels=channels, filters=filters)) == tuple(
         groups for groups in tried if channels % groups == filters % groups == 0
     )
+
+
+@given(groups=st.integers(2, 5), channels=st.integers(2, 30), filters=st.integers(2, 30))
+def test_legal_groups_of_a_grouped_site_are_those_that_are_allowed_inside(
+    groups: int, channels: int, filters: int
+) -> None:
+    grouped = site(groups=groups, channels=groups * channels, filters=groups * filters)
+    allowed = (n for n in range(2, channels + 1) if Grouped(n).objection(grouped) is None)
+    assert legal_groups(grouped) == tuple(allowed)
 
 
 @pytest.mark.parametrize(

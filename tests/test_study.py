@@ -231,6 +231,23 @@ def test_sizes_for_what_no_model_has_are_refused(
         studies(two, feed, Questions(sweep=sweep))
 
 
+def test_a_layer_is_explained_in_the_models_that_have_it(tmp_path: Path) -> None:
+    idle = GRAPH.replace("first = Conv (x, w)", "a = Conv (x, w) first = Identity (a)")
+    paths = []
+    for name, graph in (("idle", idle), ("lacks", IF), ("has", GRAPH)):
+        paths.append(str(tmp_path / f"{name}.onnx"))
+        Path(paths[-1]).write_bytes(proto(graph, w=W).SerializeToString())
+    results = studies(paths, Feed(), Questions(explain=("first", "y")))
+    told = [[e.name for e in r.explanations] for r in results if isinstance(r, Study)]
+    assert told == [["y"], ["y"], ["first", "y"]]
+    with pytest.raises(InputError, match="first: its operator, Identity, costs nothing"):
+        studies(paths[1::-1], Feed(), Questions(explain=("first",)))
+    with pytest.raises(InputError, match="frist: no such layer; did you mean first"):
+        studies(paths, Feed(), Questions(explain=("frist",)))
+    gone = str(tmp_path / "gone.onnx")
+    assert isinstance(studies([*paths, gone], Feed(), Questions(explain=("frist",)))[-1], Failed)
+
+
 def test_a_model_that_cannot_be_read_might_have_had_it(two: list[str], folder: Path) -> None:
     (folder / "broken.onnx").write_bytes(b"no model")
     given = [*two, str(folder / "broken.onnx")]

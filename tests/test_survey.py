@@ -289,14 +289,25 @@ def _positions(axis: tuple[int, int, int, int], padding: int) -> int:
 @pytest.mark.parametrize(
     ("x", "node"),
     [
-        ("1, 1, H, 8", 'Conv <auto_pad = "SAME_UPPER">'),
-        ("1, 1, H, W", 'Conv <auto_pad = "SAME_LOWER">'),
+        ("1, 1, H, 8", 'Conv <auto_pad = "SAME_UPPER", strides = [2, 1]>'),
+        ("1, 1, H, W", 'Conv <auto_pad = "SAME_LOWER", strides = [2, 2]>'),
         ("1, 4, 8, 8", 'ConvTranspose <auto_pad = "SAME_UPPER">'),
     ],
 )
 def test_automatic_padding_without_a_known_size_is_not_known(x: str, node: str) -> None:
     graph = f"g (float[{x}] x) => (float[N, M, P, Q] y) {{ y = {node} (x, w) }}"
     assert the_site(graph, w=W).pads is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "pads"), [("SAME_UPPER", (1, 0, 2, 1)), ("SAME_LOWER", (2, 1, 1, 0))]
+)
+def test_same_padding_of_steps_of_one_needs_no_size(mode: str, pads: tuple[int, ...]) -> None:
+    graph = (
+        "g (float[1, 1, H, 8] x) => (float[N, M, P, Q] y) "
+        f'{{ y = Conv <auto_pad = "{mode}", dilations = [1, 1], strides = [1, 3]> (x, w) }}'
+    )
+    assert the_site(graph, w=np.ones((4, 1, 4, 3), np.float32)).pads == pads
 
 
 @pytest.mark.parametrize("mode", ["VALID", "NOTSET"])

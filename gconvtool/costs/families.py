@@ -17,8 +17,9 @@ def _classical(names: str) -> frozenset[str]:
 
 ACTIVATIONS = frozenset(
     """
-    Celu Clip Elu Gelu HardSigmoid HardSwish Hardmax LeakyRelu LogSoftmax Mish PRelu Relu Selu
-    Shrink Sigmoid Softmax Softplus Softsign Swish Tanh ThresholdedRelu
+    Celu Clip Elu Gelu HardSigmoid HardSwish Hardmax LeakyRelu LogSoftmax Mish PRelu
+    ParametricSoftplus Relu ScaledTanh Selu Shrink Sigmoid Softmax Softplus Softsign Swish Tanh
+    ThresholdedRelu
     """.split()
 ) | _microsoft("FastGelu Gelu QLinearLeakyRelu QLinearSigmoid QLinearSoftmax QuickGelu")
 """One value from one."""
@@ -40,7 +41,8 @@ ARITHMETIC = (
         """.split()
     )
     | _microsoft(
-        "BiasAdd DequantizeLinear MulInteger QLinearAdd QLinearMul QLinearWhere QuantizeLinear"
+        "BiasAdd BiasDropout BitmaskBiasDropout DequantizeLinear MulInteger QLinearAdd QLinearMul "
+        "QLinearWhere QuantizeLinear"
     )
     | _classical("Binarizer Imputer")
 )
@@ -52,8 +54,9 @@ VARIADIC = frozenset("Max Mean Min Sum".split())
 NORMALISATIONS = (
     frozenset(
         """
-        BatchNormalization GroupNormalization InstanceNormalization LRN LayerNormalization
-        LpNormalization MeanVarianceNormalization RMSNormalization SimplifiedLayerNormalization
+        Affine BatchNormalization GroupNormalization ImageScaler InstanceNormalization LRN
+        LayerNormalization LpNormalization MeanVarianceNormalization RMSNormalization
+        SimplifiedLayerNormalization
         """.split()
     )
     | _microsoft("GroupNorm")
@@ -98,8 +101,8 @@ MOVES = (
         """.split()
     )
     | _microsoft(
-        "ExpandDims GatherND Pad QLinearConcat Range RemovePadding RestorePadding Tokenizer Trilu "
-        "UnfoldTensor"
+        "BitmaskDropout ExpandDims GatherND Pad QLinearConcat Range RemovePadding RestorePadding "
+        "Tokenizer Trilu UnfoldTensor"
     )
     | frozenset({"com.microsoft.nchwc.ReorderInput", "com.microsoft.nchwc.ReorderOutput"})
     | _classical(
@@ -115,7 +118,7 @@ UNMEASURED = (
         Det NonMaxSuppression RotaryEmbedding Scatter ScatterElements ScatterND TfIdfVectorizer
         """.split()
     )
-    | _microsoft("CropAndResize GatherBlockQuantized RotaryEmbedding")
+    | _microsoft("CropAndResize GatherBlockQuantized GemmaRotaryEmbedding RotaryEmbedding")
     | _classical("TreeEnsemble TreeEnsembleClassifier TreeEnsembleRegressor")
 )
 """No MACs either, and how much else they do depends on data or on attributes that vary it."""

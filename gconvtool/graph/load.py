@@ -33,6 +33,7 @@ def load(path: Path) -> ir.Model:
         InputError: where there is no readable, valid ONNX model at `path`.
     """
     model = _deserialise(_decode(path), path)
+    _store_constants(model)
     stored = _external(model)
     for _, tensor in stored:
         _check_inside(tensor, path)
@@ -56,8 +57,10 @@ def copied(model: ir.Model, name: str) -> ir.Model:
         copy = model.clone()
     except Exception as error:  # cycles, values that nobody makes, …
         raise InputError(f"{name}: not a valid ONNX model: {one_line(error)}") from error
-    with _said_in_full(copy):
-        _check(copy, name)
+    functions = dict(copy.functions)
+    copy.functions.clear()  # looked at when expanded: the standard domain has two names there
+    _check(copy, name)
+    copy.functions.update(functions)
     return copy
 
 
@@ -99,27 +102,24 @@ def _holds(kind: str, value: object) -> bool:
 
 
 @contextmanager
-def _said_in_full(model: ir.Model) -> Iterator[None]:
-    """Inputs and outputs with shapes and types: a file must have them, a model need not. Functions
-    are looked at when they are expanded, and the standard operators' domain has two names there."""
+def said_in_full(model: ir.Model) -> Iterator[bool]:
+    """Inputs and outputs with shapes and types: the checker insists on them, runtimes do not. True
+    if some had none."""
     values = (*model.graph.inputs, *model.graph.outputs)
     said = [(value.shape, value.type) for value in values]
-    functions = dict(model.functions)
-    model.functions.clear()
     for value in values:
         value.shape = value.shape or ir.Shape([])
         value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
     try:
-        yield
+        yield any(None in both for both in said)
     finally:
         for value, (shape, kind) in zip(values, said, strict=True):
             value.shape, value.type = shape, kind
-        model.functions.update(functions)
 
 
 def _check(model: ir.Model, name: str) -> None:
     try:
-        with _set_aside(_external(model)):
+        with _set_aside(_external(model)), said_in_full(model):
             CheckerPass()(model)
     except Exception as error:  # the checker's own family, wrapped by the pass
         raise InputError(f"{name}: not a valid ONNX model: {one_line(error)}") from error
@@ -157,6 +157,20 @@ def _external(model: ir.Model) -> list[tuple[ir.Value, ir.ExternalTensor]]:
     return [(v, v.const_value) for v in values if isinstance(v.const_value, ir.ExternalTensor)]
 
 
+def _store_constants(model: ir.Model) -> None:
+    """Constants whose numbers lie in another file are weights like all others there: ONNX's checker
+    looks for those of nodes in the current folder."""
+    for graph in model.graphs():
+        for node in list(graph):
+            tensor = node.attributes["value"].value if "value" in node.attributes else None
+            if node.op_type == "Constant" and isinstance(tensor, ir.ExternalTensor):
+                (old,) = node.outputs
+                new = ir.val(old.name, tensor.dtype, ir.Shape(tensor.shape), const_value=tensor)
+                old.replace_all_uses_with(new, replace_graph_outputs=True)
+                graph.remove(node, safe=True)
+                graph.register_initializer(new)
+
+
 def _check_inside(tensor: ir.ExternalTensor, path: Path) -> None:
     """Weights lie in the model's folder: a model must not reach for other files of the machine."""
     folder = os.path.abspath(path.parent)
@@ -170,11 +184,11 @@ def _check_inside(tensor: ir.ExternalTensor, path: Path) -> None:
 
 @contextmanager
 def _set_aside(stored: list[tuple[ir.Value, ir.ExternalTensor]]) -> Iterator[None]:
-    """Hide tensors whose file the checker would look for in the current folder."""
+    """Hide tensors whose file the checker would look for in the current folder, for empty ones."""
     for value, tensor in stored:
         value.shape = value.shape or ir.Shape(tensor.shape)
         value.dtype = value.dtype or tensor.dtype
-        value.const_value = None
+        value.const_value = ir.tensor(np.empty(0, np.float32), name=value.name)
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ import onnx
 import onnx_ir as ir
 
 from gconvtool.errors import InputError, VerificationError
-from gconvtool.graph.load import external_files, one_line, readable
+from gconvtool.graph.load import external_files, one_line, readable, said_in_full
 
 LIMIT_BYTES = 2**31 - 2**20
 """Protobuf's limit for one file, less some room for the graph itself."""
@@ -26,14 +26,20 @@ def serialise(model: ir.Model, name: str) -> bytes:
     files = ", ".join(sorted(map(str, external_files(model))))
     with readable(f"{name} ({files})" if files else name):
         ir.external_data.load_to_model(model)
-    return _checked(bytes(ir.to_proto(model).SerializeToString(deterministic=True)), name)
+    content = _bytes(model)
+    with said_in_full(model) as more:
+        _check(_bytes(model) if more else content, name)
+    return content
 
 
-def _checked(content: bytes, name: str) -> bytes:
+def _bytes(model: ir.Model) -> bytes:
+    return bytes(ir.to_proto(model).SerializeToString(deterministic=True))
+
+
+def _check(content: bytes, name: str) -> None:
     try:
         onnx.checker.check_model(content)
     except Exception as error:  # the checker's own family, and what malformed protos raise
         raise VerificationError(
             f"{name}: not written: the rewritten model fails ONNX's checker: {one_line(error)}"
         ) from error
-    return content

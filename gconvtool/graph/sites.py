@@ -159,20 +159,30 @@ def _pads(
         return (0,) * (2 * len(kernel))
     if mode == "NOTSET":
         return ints_attribute(node, "pads", (0,) * (2 * len(kernel)))
-    sizes = data[2:] if data else (None,)
-    known = all(isinstance(size, int) for size in sizes)
-    if node.op_type == "ConvTranspose" or not known or mode not in ("SAME_UPPER", "SAME_LOWER"):
+    if node.op_type == "ConvTranspose" or mode not in ("SAME_UPPER", "SAME_LOWER"):
         return None
+    sizes = data[2:] if data else (None,) * len(kernel)
     if len({len(sizes), len(kernel), len(strides), len(dilations)}) > 1 or 0 in strides:
         return None
-    begins, ends = [], []
-    for size, k, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
-        assert isinstance(size, int)
-        covered = (ceil(size / stride) - 1) * stride + dilation * (k - 1) + 1
-        small, large = divmod(max(0, covered - size), 2)
-        begins.append(small + large if mode == "SAME_LOWER" else small)
-        ends.append(small if mode == "SAME_LOWER" else small + large)
-    return (*begins, *ends)
+    axes = zip(sizes, kernel, strides, dilations, strict=True)
+    found = [_same(size, dilation * (k - 1) + 1, stride) for size, k, stride, dilation in axes]
+    totals = [total for total in found if total is not None]
+    if len(totals) < len(found):
+        return None
+    halves = [divmod(total, 2) for total in totals]
+    less, more = [half for half, _ in halves], [half + odd for half, odd in halves]
+    return (*more, *less) if mode == "SAME_LOWER" else (*less, *more)
+
+
+def _same(size: int | str | None, covered: int, stride: int) -> int | None:
+    """What is padded along an axis in all; steps of one need no size for that."""
+    if stride == 1:
+        return covered - 1
+    return (
+        max(0, (ceil(size / stride) - 1) * stride + covered - size)
+        if isinstance(size, int)
+        else None
+    )
 
 
 def _refusal(node: ir.Node, uses: Counter[str]) -> Skip | None:

@@ -115,7 +115,7 @@ class _Scribe:
         site, head = conv_site(node), head_site(node)
         if site is not None:
             self.sites[name] = renamed(site, name)
-        if site is not None and inside:
+        if (site or head) is not None and inside:
             self.inner[name] = IN_A_BODY
         if head is not None:
             self.heads[name] = renamed(head, name)

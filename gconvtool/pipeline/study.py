@@ -14,7 +14,7 @@ from gconvtool import budgets, costs, roofline, whatif
 from gconvtool.budgets import Limits
 from gconvtool.errors import GconvError, InputError
 from gconvtool.explain import explain
-from gconvtool.facts import nested
+from gconvtool.facts import Skip, nested
 from gconvtool.graph.shapes import Names, names
 from gconvtool.pipeline.source import (
     Feed,
@@ -39,9 +39,12 @@ from gconvtool.results import (
 from gconvtool.timing import peaks
 
 SECONDS_FOR_PEAKS = 2.0
+NO_SUCH_LAYER = "no such layer"
 
 Axis: TypeAlias = tuple[Mapping[str, int], ...]
 """Sizes that some open dimensions take together, one after the other."""
+Unexplained: TypeAlias = Mapping[str, Skip]
+"""The layers that one model could not explain, and why."""
 
 
 @dataclass(frozen=True)
@@ -93,21 +96,26 @@ def study(model: Model, feed: Feed, questions: Questions) -> Study:
     """
     network = Network.open(model)
     names(network.model).check(_swept(questions.sweep), (), "--sweep")
-    return _study(network, feed, questions)
+    result, unexplained = _study(network, feed, questions)
+    _check_explained(questions.explain, (unexplained,))
+    return result
 
 
-def _study(network: Network, feed: Feed, questions: Questions) -> Study:
+def _study(network: Network, feed: Feed, questions: Questions) -> tuple[Study, Unexplained]:
+    """A network's answers, and which layers it could not explain."""
     reading = read(network, feed, _swept(questions.sweep))
     result = reading.analysis
-    return Study(
+    told = [(name, _explain(reading, name)) for name in questions.explain]
+    answers = Study(
         analysis=result,
         savings=whatif.savings(reading.survey, result),
         what_if=tuple(whatif.what_if(reading.survey, result, r) for r in questions.what_if),
         roofline=_roofline(result, questions.peaks),
         sweep=tuple(_sweep(network, feed, questions.sweep)),
-        explanations=tuple(_explain(reading, name) for name in questions.explain),
+        explanations=tuple(said for _, said in told if isinstance(said, Explanation)),
         gates=budgets.judge(result, questions.limits),
     )
+    return answers, {name: said for name, said in told if isinstance(said, Skip)}
 
 
 def studies(
@@ -115,17 +123,21 @@ def studies(
 ) -> tuple[Study | Failed, ...]:
     """The same for several files and folders of them; one that fails does not stop the others.
 
-    Sizes are for the models that have such a dimension or input.
+    Sizes are for the models that have such a dimension or input, and a layer is explained in those
+    that have it.
 
     Raises:
-        InputError: a folder without any model, or sizes for what no model has.
+        InputError: a folder without any model, or sizes or a layer that no model has.
     """
     paths = tuple(_files(models))
     seen: list[Names] = []
+    unexplained: list[Unexplained] = []
     results = []
     for done, path in enumerate(paths):
         progress(path, done, len(paths))
-        results.append(_attempt(path, feed, questions, seen))
+        results.append(_attempt(path, feed, questions, seen, unexplained))
+    if len(unexplained) == len(paths):
+        _check_explained(questions.explain, unexplained)
     if len(seen) == len(paths):
         every = _together(seen)
         every.check(feed.dims, feed.input_shapes)
@@ -139,17 +151,25 @@ def measure_peaks() -> Peaks:
     return Peaks(gflops, bandwidth, measured=True)
 
 
-def _attempt(path: str, feed: Feed, questions: Questions, seen: list[Names]) -> Study | Failed:
-    """One model's answer; what it has is added to what was seen."""
+def _attempt(
+    path: str,
+    feed: Feed,
+    questions: Questions,
+    seen: list[Names],
+    unexplained: list[Unexplained],
+) -> Study | Failed:
+    """One model's answer; what it has and what it has not is added to what was seen."""
     try:
         network = Network.open(path)
         known = names(network.model)
         seen.append(known)
         sweep = (_only(axis, known) for axis in questions.sweep)
         own = replace(questions, sweep=tuple(axis for axis in sweep if axis))
-        return _study(network, feed.only(known), own)
+        result, lacking = _study(network, feed.only(known), own)
     except GconvError as error:
         return Failed(path, str(error))
+    unexplained.append(lacking)
+    return result
 
 
 def _only(axis: Axis, known: Names) -> Axis:
@@ -194,15 +214,27 @@ def _sweep(network: Network, feed: Feed, axes: Sequence[Axis]) -> Iterator[Sweep
         yield SweepRow(sizes, count(network, at).totals)
 
 
-def _explain(reading: Reading, name: str) -> Explanation:
+def _check_explained(wanted: Iterable[str], unexplained: Sequence[Unexplained]) -> None:
+    """Refuse what none of the models could explain, with the reason of the first that has it."""
+    for name in wanted:
+        reasons = [lacking[name].reason for lacking in unexplained if name in lacking]
+        if len(reasons) == len(unexplained):
+            raise InputError(f"--explain {name}: {min(reasons, key=_is_absence)}")
+
+
+def _is_absence(reason: str) -> bool:
+    return reason.startswith(NO_SUCH_LAYER)
+
+
+def _explain(reading: Reading, name: str) -> Explanation | Skip:
     nodes = {node.name: node for node in nested(reading.survey.nodes)}
     if name not in nodes:
         close = get_close_matches(name, nodes, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else "analyze lists their names"
-        raise InputError(f"--explain {name}: no such layer; {hint}")
+        return Skip(f"{NO_SUCH_LAYER}; {hint}")
     row = next((layer for layer in reading.analysis.layers if layer.name == name), None)
     if row is None:
-        raise InputError(f"--explain {name}: a {nodes[name].op}, which costs nothing to count")
+        return Skip(f"its operator, {nodes[name].op}, costs nothing to count")
     survey = reading.survey
     site = survey.sites.get(name) or survey.heads.get(name)
     return explain(nodes[name], site, row, costs.explain(nodes[name]))

@@ -168,11 +168,8 @@ def ratio(before: Totals, after: Totals, what: str) -> str:
 
 
 def feature_map(shape: Shape) -> str:
-    """A shape without its batch; an expression in it has parentheses."""
-    if shape is None:
-        return describe_shape(None)
-    dims = (f"({dim})" if isinstance(dim, str) and " " in dim else dim for dim in shape[1:])
-    return describe_shape(tuple(dims))
+    """A shape without its batch."""
+    return describe_shape(None if shape is None else shape[1:])
 
 
 def sizes(dims: Mapping[str, int]) -> str:

@@ -136,7 +136,7 @@ class Prospect:
     `reason` says why it would stay as it is (the figures after are then those before). `loss` is
     True where it would cost more MACs or parameters than now. `bytes` are weights and activations
     moved, intermediate ones included. `legal_groups` are the group counts above 1 that divide
-    channels and filters.
+    channels and filters, where there are groups already those of one.
     """
 
     name: str
