@@ -1,0 +1,52 @@
+"""Which convolutions are looked at, which stay, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from models import model
+
+from gconvtool.graph.plain import families, refused
+
+W = np.ones((4, 4, 1, 1), np.float32)
+TEXT = "g (float[1, 4, 5, 5] x{more}) => (float[a, b, c, d] y, float[e, f, g, h] z) {{ {body} }}"
+
+
+def graph(body, more="", **constants):
+    return model(TEXT.format(body=body, more=more), **constants)
+
+
+def test_convolutions_of_one_weight_are_a_family():
+    made = graph("y = Conv (x, w)\n z = Conv (y, w)", w=W)
+    ((first, second),) = families(made)
+    assert (first.name, second.name, first.kernel.shape) == ("y", "z", (1, 4, 4, 1))
+    assert refused(made) == {}
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (graph("y = Conv (x, w)\n z = Neg (w)", w=W), "more than convolutions read its weight"),
+        (
+            graph("v = Neg (w)\n y = Conv (x, v)\n z = Neg (x)", w=W),
+            "its weight is not a plain constant",
+        ),
+        (
+            graph("y = Conv (x, w)\n z = Neg (x)", ", float[4, 4, 1, 1] w", w=W),
+            "its weight is not a plain constant",
+        ),
+        (
+            graph("b = Neg (v)\n y = Conv (x, w, b)\n z = Neg (x)", w=W, v=W[:, 0, 0, 0]),
+            "its bias is not constant",
+        ),
+        (graph("y = Conv (x, w)\n z = Neg (x)", w=0 * W), "its weight is zero"),
+        (graph("y = Conv (x, w)\n z = Neg (x)", w=W[:0]), "its weight is empty"),
+        (
+            graph("y = Conv <group = 3> (x, w)\n z = Neg (x)", w=W),
+            "its weight does not fit its groups",
+        ),
+    ],
+)
+def test_what_stays_has_a_reason(made, reason):
+    assert [skip.reason for skip in refused(made).values()] == [reason]
+    assert list(families(made)) == []
