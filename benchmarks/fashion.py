@@ -1,20 +1,25 @@
 """What each recipe costs in accuracy and wins in time on the sample network.
 
-    python benchmarks/fashion.py [--time-budget SECONDS]
+    python benchmarks/fashion.py [--time-budget SECONDS | --no-timing]
 
 Converts sample_models/fashion_resnet.onnx with 256 calibration images and no training, judges it on
 2,000 labelled test images, and times it against the original on one and on two threads
-(`gconvtool.bench`, batch 1, with the 95 % interval). The
-first rows are what the fit is measured against: diagonal blocks copied, and weights fitted without
-data. Prints a Markdown table. The bars: separable(2) loses at most 1.5 points and grouped(4) at
-most 4, each fitted within a minute on two cores.
+(`gconvtool.bench`, batch 1, with the 95 % interval). A conversion draws the images that it holds
+out, and some fits their starts, by a seed: each is made with three, points lost are given for each,
+and the mean over the three is what is judged. The first rows are what the fit is measured against:
+diagonal blocks copied, and weights fitted without data. Prints a Markdown table, and then whether
+the bars on the mean points lost are held:
+
+    separable(2) 0.8, separable(3) 0.4, grouped(4) 2.5, grouped(2) 0.5
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +27,12 @@ import numpy as np
 
 import gconvtool
 from gconvtool import Grouped, Separable
-from gconvtool.fit.factor import GroupedFactors
 from gconvtool.fit.grouping import Grouping
+from gconvtool.fit.structure import GroupedFactors
 from gconvtool.graph import exact, shapes, surgery
 from gconvtool.graph.save import serialise
 from gconvtool.graph.survey import survey
-from gconvtool.recipes import Recipe, propose
+from gconvtool.recipes import Bottleneck, Candidate, Monarch, Recipe, propose
 
 SAMPLES = Path(__file__).parent.parent / "sample_models"
 MODEL = SAMPLES / "fashion_resnet.onnx"
@@ -38,31 +43,57 @@ RECIPES: tuple[Recipe, ...] = (
     Separable(1),
     Separable(2),
     Separable(3),
+    Separable(2, "pw-dw"),
+    Bottleneck(1, 20),
+    Bottleneck(4, 14),
+    Bottleneck(16, 7),
+    Monarch(2),
 )
-
-
+MOST_LOST: Mapping[Recipe, float] = {
+    Separable(2): 0.8,
+    Separable(3): 0.4,
+    Grouped(4): 2.5,
+    Grouped(2): 0.5,
+}
+"""Points of top-1, on the mean over the seeds."""
+SEEDS = (0, 1, 2)
 THREADS = (1, 2)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; what does not apply is None."""
+    """One line of the table, accuracies a seed each; what does not apply is None or empty."""
 
     name: str
-    accuracy: float
+    accuracies: tuple[float, ...]
     macs: int
     speedups: tuple[str, ...] = ("",) * len(THREADS)
     seconds: float | None = None
 
+    @property
+    def accuracy(self) -> float:
+        """The mean over the seeds."""
+        return statistics.mean(self.accuracies)
 
-def copied_blocks(groups: int, path: Path) -> None:
-    """The naive conversion: keep the diagonal blocks of every kernel, drop the rest."""
-    model = gconvtool.load(MODEL)
+    def lost(self, before: Row) -> tuple[float, ...]:
+        """Points of top-1, a seed each."""
+        return tuple(100 * (before.accuracy - accuracy) for accuracy in self.accuracies)
+
+
+def copied_blocks(source: Path, groups: int, path: Path) -> int:
+    """The naive conversion: keep the diagonal blocks of every kernel, drop the rest.
+
+    Returns how many convolutions it was done to.
+    """
+    model = gconvtool.load(source)
     exact.fold_batch_norms(model)
     shapes.infer(model)
-    for site in survey(model).sites.values():
-        if not hasattr(propose(site, Grouped(groups)), "recipe"):
-            continue
+    sites = [
+        site
+        for site in survey(model).sites.values()
+        if site.groups == 1 and isinstance(propose(site, Grouped(groups)), Candidate)
+    ]
+    for site in sites:
         weight, bias = surgery.weight_and_bias(model, site.name)
         taps = int(np.prod(site.kernel))
         inputs = np.arange(site.channels).reshape(groups, -1)
@@ -74,6 +105,7 @@ def copied_blocks(groups: int, path: Path) -> None:
             model, site.name, GroupedFactors(kept, bias, Grouping(inputs, outputs), taps)
         )
     path.write_bytes(serialise(model, path.name))
+    return len(sites)
 
 
 def accuracy(path: Path) -> float:
@@ -81,49 +113,83 @@ def accuracy(path: Path) -> float:
 
 
 def measured(recipe: Recipe, path: Path, budget: float) -> Row:
-    start = time.perf_counter()
-    result = gconvtool.convert(MODEL, path, recipe=recipe, data=CALIB, samples=256, force=True)
-    seconds = time.perf_counter() - start
-    speedups = tuple(speedup(path, threads, budget) for threads in THREADS)
-    return Row(str(recipe), accuracy(path), result.after.macs, speedups, seconds)
+    """One conversion for each seed; the last is timed."""
+    start, accuracies, macs = time.perf_counter(), [], 0
+    for seed in SEEDS:
+        result = gconvtool.convert(
+            MODEL,
+            path,
+            recipe=recipe,
+            data=CALIB,
+            test_data=TEST,
+            samples=256,
+            seed=seed,
+            force=True,
+        )
+        accuracies.append(float(result.drift[0].accuracy_after or 0))
+        macs = result.after.macs
+    seconds = (time.perf_counter() - start) / len(SEEDS)
+    speedups = tuple(speedup(MODEL, path, threads, budget) if budget else "" for threads in THREADS)
+    return Row(str(recipe), tuple(accuracies), macs, speedups, seconds)
 
 
-def speedup(path: Path, threads: int, budget: float) -> str:
-    compared = gconvtool.bench(MODEL, path, threads=threads, time_budget_s=budget)
+def speedup(a: Path, b: Path, threads: int, budget: float, data: str | None = None) -> str:
+    """How many times faster b is than a, with its interval."""
+    compared = gconvtool.bench(a, b, threads=threads, time_budget_s=budget, data=data)
     speed = compared.judgement.speedup
     return f"{speed.estimate:.2f}x ({speed.low:.2f}–{speed.high:.2f})"
 
 
 def line(row: Row, before: Row) -> str:
-    lost = 100 * (before.accuracy - row.accuracy)
+    lost = ", ".join(f"{points:+.2f}" for points in row.lost(before))
     return (
-        f"| {row.name} | {100 * row.accuracy:.2f} % | {lost:+.2f} | {before.macs / row.macs:.2f}x "
+        f"| {row.name} | {100 * row.accuracy:.2f} % | {lost} | {before.macs / row.macs:.2f}x "
         f"| {' | '.join(row.speedups)} | {'' if row.seconds is None else f'{row.seconds:.0f} s'} |"
     )
+
+
+def baselines(path: Path) -> Iterator[Row]:
+    """What needs no data."""
+    for groups in (2, 4):
+        copied_blocks(MODEL, groups, path)
+        macs = gconvtool.analyze(path).totals.macs
+        yield Row(f"grouped({groups}), blocks copied", (accuracy(path),), macs)
+    for recipe in (Grouped(4), Separable(2)):
+        blind = gconvtool.convert(MODEL, path, recipe=recipe, force=True)
+        yield Row(f"{recipe}, no data", (accuracy(path),), blind.after.macs)
+
+
+def bars(rows: Sequence[Row], before: Row) -> Iterator[str]:
+    """Whether the mean loss over the seeds is within its bar."""
+    lost = {row.name: statistics.mean(row.lost(before)) for row in rows}
+    for recipe, most in MOST_LOST.items():
+        points = lost[str(recipe)]
+        verdict = "held" if points <= most else "MISSED"
+        yield f"{verdict}: {recipe} loses {points:.2f} points (bar {most:g})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--time-budget", type=float, default=15.0)
-    budget = parser.parse_args().time_budget
-    original = Row("original", accuracy(MODEL), gconvtool.analyze(MODEL).totals.macs)
+    parser.add_argument("--no-timing", action="store_true")
+    said = parser.parse_args()
+    budget = 0.0 if said.no_timing else said.time_budget
+    original = Row("original", (accuracy(MODEL),), gconvtool.analyze(MODEL).totals.macs)
     print(
-        "| recipe | top-1 | points lost | MACs fewer | faster, 1 thread | 2 threads | fitted in |"
+        f"| recipe | top-1 | points lost, seeds {', '.join(map(str, SEEDS))} | MACs fewer "
+        "| faster, 1 thread | 2 threads | converted in |"
     )
     print("|---|---|---|---|---|---|---|")
     print(line(original, original))
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "out.onnx"
-        for groups in (2, 4):
-            copied_blocks(groups, path)
-            macs = gconvtool.analyze(path).totals.macs
-            print(line(Row(f"grouped({groups}), blocks copied", accuracy(path), macs), original))
-        for recipe in (Grouped(4), Separable(2)):
-            blind = gconvtool.convert(MODEL, path, recipe=recipe, force=True)
-            row = Row(f"{recipe}, no data", accuracy(path), blind.after.macs)
-            print(line(row, original))
+        for row in baselines(path):
+            print(line(row, original), flush=True)
         for recipe in RECIPES:
-            print(line(measured(recipe, path, budget), original), flush=True)
+            rows.append(measured(recipe, path, budget))
+            print(line(rows[-1], original), flush=True)
+    print("", *bars(rows, original), sep="\n")
 
 
 if __name__ == "__main__":

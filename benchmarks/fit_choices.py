@@ -235,8 +235,8 @@ def rows_table() -> None:
     print("\n| patches an unknown | separable(2) | time | grouped(4) | time |")
     print("|---|---|---|---|---|")
     first: list[float] = []
-    for rows in (3, 6, 12, 24, 48):
-        gather.ROWS_PER_UNKNOWN = rows
+    for rows in (3, 6, 12, 24, 48, 96):
+        gather.ROWS_PER_UNKNOWN = gather.MOST_PER_UNKNOWN = rows
         cells, times = zip(
             *(converted(recipe) for recipe in (Separable(2), Grouped(4))), strict=True
         )

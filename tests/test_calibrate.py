@@ -87,6 +87,7 @@ def test_moments_are_those_of_the_partly_converted_network(batch, memory, monkey
 
 def test_positions_are_capped_by_the_unknowns(monkeypatch):
     monkeypatch.setattr(gather, "ROWS_PER_UNKNOWN", 1)
+    monkeypatch.setattr(gather, "CHEAP", 0)
     base = nets.residual()
     shapes.infer(base)
     walk = walk_over(base, base.clone(), data(8), data(2), Batch(4))

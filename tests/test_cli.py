@@ -66,8 +66,8 @@ LAYER = {
     "weight_bytes", "activation_bytes", "intensity", "parent", "times", "note",
 }  # fmt: skip
 CONVERSION = {
-    "schema", "tool", "model", "output", "before", "after", "folded", "samples",
-    "sites", "drift", "drift_source", "warnings",
+    "schema", "tool", "model", "output", "before", "after", "folded", "samples", "refined",
+    "sites", "certificates", "drift", "drift_source", "warnings",
 }  # fmt: skip
 SITE = {
     "name", "kind", "recipe", "reason", "error", "training_error", "macs_before", "macs_after",
@@ -182,6 +182,13 @@ WRONG_WORDS = {
     "convert net.onnx -o out.onnx --groups 1": "--groups",
     "convert net.onnx -o out.onnx --groups 4 --separable": "--separable",
     "convert net.onnx -o out.onnx --groups 4 --rank 2": "--rank",
+    "convert net.onnx -o out.onnx --exact --rank 2": "--rank",
+    "convert net.onnx -o out.onnx --gdc --separable": "--gdc",
+    "convert net.onnx -o out.onnx --gdc --groups 2": "--gdc",
+    "convert net.onnx -o out.onnx --gap-to-gdc --gdc-to-gap": "--gap-to-gdc",
+    "convert net.onnx -o out.onnx --gdc-to-gap=no": "--gdc-to-gap",
+    "convert net.onnx -o out.onnx --exact --only c": "--only",
+    "convert net.onnx -o out.onnx --exact --save-plan plan.json": "--save-plan",
     "convert net.onnx -o out.onnx --separable --rank 0": "--rank",
     "convert net.onnx -o out.onnx --groups 4 --samples 1": "--samples",
     "convert net.onnx -o out.onnx --groups 4 --seed -1": "--seed",

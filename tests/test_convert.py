@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 
 import nets
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 import gconvtool
 from gconvtool import Bottleneck, Grouped, Monarch, Separable
-from gconvtool.errors import InputError
+from gconvtool.errors import InputError, MissingError
 from gconvtool.runtime import gather, shelf
 from gconvtool.runtime.session import Session
 
@@ -256,12 +258,16 @@ def test_a_plan_that_does_not_fit_is_an_error_with_the_file_and_the_site(folder,
 
 def test_a_plan_and_a_recipe_exclude_each_other_and_one_is_needed(folder):
     (folder / "plan.json").write_text('{"schema": "gconvtool.plan/1", "sites": []}')
+    (folder / "sub").mkdir()
     with pytest.raises(InputError, match="give no recipe beside it"):
         converted(folder, Grouped(2), plan=folder / "plan.json")
     with pytest.raises(InputError, match="no recipe and no plan"):
         converted(folder, None)
     with pytest.raises(InputError, match="never changed"):
         converted(folder, None, plan=folder / "plan.json", save_plan=folder / "plan.json")
+    with pytest.raises(InputError, match="the model is written there"):
+        converted(folder, Grouped(2), save_plan=folder / "sub" / ".." / "out.onnx")
+    assert not (folder / "out.onnx").exists()
 
 
 def test_a_layer_that_misses_too_much_stays_dense(folder):
@@ -293,11 +299,11 @@ def test_a_fit_that_is_asked_for_is_the_one_that_is_done(folder, fit):
 
 def test_little_memory_changes_nothing_but_where_activations_lie(folder, monkeypatch):
     converted(folder, Separable(2))
-    spilled, to_disk = [], shelf._on_disk
-    monkeypatch.setattr(shelf, "_on_disk", lambda a: spilled.append(a.nbytes) or to_disk(a))
+    spilled, put = [], shelf.Shelf.put
+    monkeypatch.setattr(shelf.Shelf, "put", lambda *a: spilled.append(put(*a)) or spilled[-1])
     monkeypatch.setattr(gather, "moments_fit", lambda size, budget: True)
     converted(folder, Separable(2), "little.onnx", max_memory=2**16)
-    assert spilled
+    assert any(isinstance(array, np.memmap) for array in spilled)
     assert (folder / "little.onnx").read_bytes() == (folder / "out.onnx").read_bytes()
 
 
@@ -333,3 +339,136 @@ def test_one_image_repeated_is_said(folder):
     np.savez(folder / "same.npz", x=np.repeat(nets.images(1), 40, axis=0))
     result = converted(folder, Separable(2), data=str(folder / "same.npz"))
     assert any("differ" in warning or "distinct" in warning for warning in result.warnings)
+
+
+def listed(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_leaves_nothing(folder, tmp_path_factory, monkeypatch):
+    spills = tmp_path_factory.mktemp("spills")
+    monkeypatch.setattr(tempfile, "tempdir", str(spills))
+    before = listed(folder)
+    plan = folder / "plan.json"
+    with pytest.raises(KeyboardInterrupt):
+        converted(folder, Separable(1), progress=interrupt, max_memory=2**16, save_plan=plan)
+    monkeypatch.setattr("gconvtool.pipeline.convert._loads", interrupt)  # written, not yet there
+    with pytest.raises(KeyboardInterrupt):
+        converted(folder, Separable(1), save_plan=plan)
+    assert listed(folder) == before
+    assert not listed(spills)
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    before = listed(folder)
+    monkeypatch.setattr(shelf._File, "put", full)
+    with pytest.raises(MissingError, match=r"no room for activations \(No space left.*TMPDIR"):
+        converted(folder, Separable(1), max_memory=2**16)
+    assert listed(folder) == before
+
+
+@pytest.mark.parametrize("failing", ["the first file", "the second file"])
+def test_the_model_and_the_plan_are_written_both_or_neither(folder, monkeypatch, failing):
+    synced = []
+
+    def sync(handle):
+        synced.append(handle)
+        if len(synced) == (1 if "first" in failing else 2):
+            raise OSError(28, "No space left on device")
+
+    before = listed(folder)
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(MissingError, match="not written: No space left"):
+        converted(folder, Separable(1), save_plan=folder / "plan.json")
+    assert listed(folder) == before
+
+
+def test_a_batch_that_is_fixed_needs_few_open_files(tmp_path, monkeypatch):
+    text = nets.RESIDUAL.replace("[N, ", "[1, ")
+    onnx.save(nets.network(text), tmp_path / "net.onnx")
+    np.savez(tmp_path / "fit.npz", x=nets.images(60))
+    opened, make = [], tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **k: opened.append(k) or make(**k))
+    data = str(tmp_path / "fit.npz")
+    result = converted(tmp_path, Separable(2), data=data, max_memory=2**14, max_layer_error=10)
+    assert len(opened) == 1
+    assert gconvtool.analyze(tmp_path / "out.onnx").totals == result.after
+    assert onnx.load(tmp_path / "out.onnx").graph.output[0].type.tensor_type.shape.dim[0].dim_value
+
+
+def test_costs_are_those_of_the_batch_that_the_model_insists_on(tmp_path):
+    onnx.save(nets.network(TWO_INPUTS), tmp_path / "net.onnx")
+    feeds = {name: nets.images(20, i, (8, 6, 6)) for i, name in enumerate(("left", "right"))}
+    np.savez(tmp_path / "fit.npz", **feeds)
+    result = converted(tmp_path, Grouped(2), max_layer_error=10)
+    assert result.before == gconvtool.analyze(tmp_path / "net.onnx").totals
+    assert result.after == gconvtool.analyze(tmp_path / "out.onnx").totals
+
+
+ODD = """
+<ir_version: 8, opset_import: ["": 17]>
+odd (float[N, 8, 6, 6] x) => (float[N, 8, 6, 6] y)
+  <float[8, 8, 3, 3] w, float[8, 8, 3, 3] v, float[1, 8, 6, 6] k>
+{
+  BODY
+}
+"""
+SAME = "Conv <pads = [1, 1, 1, 1]>"
+BODIES = {
+    "a convolution of a constant": f"a = {SAME} (k, w) b = {SAME} (x, v) y = Add (a, b)",
+    "a sequence across a cut": (
+        f"a = {SAME} (x, w) s = SequenceConstruct (a, x) b = {SAME} (a, v) "
+        "t = SequenceInsert (s, b) i = Constant <value_int = 0> () c = SequenceAt (t, i) "
+        "y = Add (b, c)"
+    ),
+    "strings across a cut": (
+        f"a = {SAME} (x, w) r = Relu (a) b = {SAME} (r, v) words = Cast <to = 8> (a) "
+        "back = Cast <to = 1> (words) y = Add (b, back)"
+    ),
+}
+
+
+@pytest.mark.parametrize("memory", [2**30, 2**16])
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_whatever_crosses_a_cut_is_kept(tmp_path, body, memory):
+    onnx.save(nets.network(ODD.replace("BODY", body)), tmp_path / "net.onnx")
+    np.savez(tmp_path / "fit.npz", x=nets.images(24, shape=(8, 6, 6)))
+    result = converted(tmp_path, Separable(4), max_memory=memory, max_layer_error=10)
+    assert len(result.converted) == 2
+    assert result.drift[0].relative_error < 0.7
+
+
+NOT_FINITE = f"l = Sqrt (x) a = {SAME} (l, w) n = IsNaN (a) z = Where (n, x, a) y = {SAME} (z, v)"
+NOWHERE = (
+    "n = IsInf (x) p = NonZero (n) q = Transpose <perm = [1, 0]> (p) g = GatherND (x, q) "
+    "shape = Constant <value = int64[4] {-1, 8, 6, 6}> () m = Reshape (g, shape) "
+    f"a = {SAME} (m, w) s = ReduceSum <keepdims = 0> (a) b = {SAME} (x, v) y = Add (b, s)"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"), [(NOT_FINITE, "NaN or infinite"), (NOWHERE, "no position of it")]
+)
+def test_a_layer_that_nothing_can_be_fitted_to_stays_dense(tmp_path, body, reason):
+    onnx.save(nets.network(ODD.replace("BODY", body)), tmp_path / "net.onnx")
+    np.savez(tmp_path / "fit.npz", x=nets.images(24, shape=(8, 6, 6)))
+    result = converted(tmp_path, Separable(2), max_layer_error=10)
+    (kept,) = [site for site in result.sites if site.recipe is None]
+    assert (kept.name, kept.error) == ("a", None)
+    assert reason in kept.reason
+
+
+def test_one_held_out_row_tells_nothing(tmp_path):
+    body = f"a = {SAME} (x, w) p = GlobalAveragePool (a) b = {SAME} (p, v) y = Add (b, x)"
+    onnx.save(nets.network(ODD.replace("BODY", body)), tmp_path / "net.onnx")
+    np.savez(tmp_path / "fit.npz", x=nets.images(4, shape=(8, 6, 6)))
+    result = converted(tmp_path, Separable(1), max_layer_error=10)
+    assert [site.name for site in result.converted] == ["a"]
+    assert "does not vary on the held-out samples" in result.sites[1].reason

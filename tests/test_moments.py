@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gconvtool.fit import moments as moments_room
 from gconvtool.fit.moments import Moments
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -78,12 +77,24 @@ def test_a_constant_output_is_missed_wholly_or_not_at_all():
     assert moments.error(np.ones((2, 3))) == float("inf")
 
 
-@pytest.mark.parametrize(
-    ("count", "strength"), [(0, 1e-5), (6, 0.01), (60, 0.001), (10**6, 1e-5), (1, 0.06)]
-)
-def test_ridge_is_stronger_the_fewer_the_rows(count, strength):
-    moments = replace(Moments.of(*rows(0)), count=count)
-    assert moments.ridge() / np.trace(moments.xx) == pytest.approx(strength / 6)
+@given(SEEDS)
+def test_leaning_is_white_patches_more_that_went_through_the_weights(seed):
+    x, y = rows(seed)
+    moments, rng = Moments.of(x, y), np.random.default_rng(seed)
+    weight = rng.standard_normal((y.shape[1], x.shape[1]))
+    level = moments_room.LEAN * min(1, x.shape[1] / len(x)) * np.trace(moments.xx) / x.shape[1]
+    white = np.sqrt(level * len(x)) * np.eye(x.shape[1])  # its moments are level·I
+    more = [np.vstack([a - a.mean(0), b]) for a, b in ((x, white), (y, white @ weight.T))]
+    leaning = moments.leaning(weight)
+    for name, expected in {
+        "xx": more[0].T @ more[0],
+        "yx": more[1].T @ more[0],
+        "yy": np.square(more[1]).sum(0),
+    }.items():
+        np.testing.assert_allclose(getattr(leaning, name), expected / len(x), atol=1e-9)
+    assert (leaning.x_mean == moments.x_mean).all()
+    known = Moments.of_weights(weight, np.zeros(len(weight)))
+    assert known.leaning(weight) is known
 
 
 @given(SEEDS)

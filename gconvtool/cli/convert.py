@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +21,14 @@ def convert(
     groups: options.Groups = None,
     separable: options.SeparableFlag = False,
     rank: options.Rank = None,
+    gdc: Annotated[
+        bool,
+        typer.Option(
+            "--gdc",
+            help="Rewrite layers over a whole feature map, fully connected ones too, into sums of "
+            "(global depthwise → pointwise) convolutions.",
+        ),
+    ] = False,
     recipe: options.RecipeText = None,
     plan: Annotated[
         str | None,
@@ -29,6 +37,26 @@ def convert(
     save_plan: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Write what was done as a plan, to edit and repeat."),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="Find what the weights hide: dead channels, groups, low rank."
+        ),
+    ] = False,
+    densify: Annotated[
+        bool, typer.Option("--densify", help="Write the zeros between groups out.")
+    ] = False,
+    gap_to_gdc: Annotated[
+        bool,
+        typer.Option("--gap-to-gdc", help="Global averages become global depthwise convolutions."),
+    ] = False,
+    gdc_to_gap: Annotated[
+        Literal["exact", "lossy"] | None,
+        typer.Option(
+            "--gdc-to-gap",
+            help="The other way; --gdc-to-gap=lossy leaves the weights out, and says what is lost.",
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -78,6 +106,12 @@ def convert(
             "are data.",
         ),
     ] = None,
+    passes: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, max=2, help="2 refines all new weights together in the end."
+        ),
+    ] = 1,
     spelling: Annotated[
         Spelling | None,
         typer.Option(help="How branches are written; split is for targets without groups."),
@@ -104,9 +138,13 @@ def convert(
 
     settings = config.read(Path.cwd())
     source = options.required(model or settings.model, "model", "name an ONNX file")
-    wanted = options.recipe(groups, separable, rank, recipe)
-    if wanted is None and plan is None:
-        raise InputError("no recipe: give --groups G, --separable [--rank R], --recipe or --plan")
+    wanted = options.recipe(groups, separable, rank, recipe, gdc)
+    exactly = exact or densify or gap_to_gdc or gdc_to_gap or spelling == "split"
+    if wanted is None and plan is None and not exactly:
+        raise InputError(
+            "no recipe: give --groups G, --separable [--rank R], --gdc, --recipe or --plan; "
+            "or --exact, which needs none"
+        )
     target = output or settings.output
     if not dry_run:
         options.required(target, "output", "give -o FILE")
@@ -117,6 +155,10 @@ def convert(
             recipe=wanted,
             plan=options.chosen("--plan", plan, None),
             save_plan=options.chosen("--save-plan", save_plan, None),
+            exact=exact,
+            densify=densify,
+            gap_to_gdc=gap_to_gdc,
+            gdc_to_gap=gdc_to_gap,
             data=options.chosen("--data", data, settings.data),
             test_data=options.chosen("--test-data", test_data, None),
             samples=samples,
@@ -128,6 +170,7 @@ def convert(
             max_layer_error=None
             if max_layer_error is None
             else amounts.share("--max-layer-error", max_layer_error),
+            passes=passes,
             spelling=spelling,
             max_memory=amounts.memory("--max-memory", max_memory),
             seed=seed,

@@ -24,6 +24,8 @@ from gconvtool.errors import GconvError, InputError, MissingError
 
 INTERRUPTED, BUG = 130, 70
 DEBUG, COMPLETION = "--debug", "_GCONVTOOL_COMPLETE"
+BARE, MEANT = "--gdc-to-gap", "--gdc-to-gap=exact"
+"""Typer has no options whose value may be left out."""
 COMMANDS = ("analyze", "convert", "bench")
 
 app = typer.Typer(
@@ -60,7 +62,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code (0, 1, 2, 3, 4, 70, 130, see README)."""
-    words = [word for word in arguments if word != DEBUG]
+    words = [MEANT if word == BARE else word for word in arguments if word != DEBUG]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a narrow encoding is no reason to fail

@@ -39,7 +39,10 @@ SeparableFlag = Annotated[
 Rank = Annotated[
     int | None,
     typer.Option(
-        "--rank", metavar="R", min=1, help="Branches of a separable convolution; 2 if not given."
+        "--rank",
+        metavar="R",
+        min=1,
+        help="Branches: of a separable convolution (2 if not given), of a global one (1).",
     ),
 ]
 RecipeText = Annotated[
@@ -104,21 +107,26 @@ def input_shapes(words: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
 
 
 def recipe(
-    groups: int | None, separable: bool, rank: int | None, text: str | None
+    groups: int | None, separable: bool, rank: int | None, text: str | None, gdc: bool = False
 ) -> Recipe | None:
     """The one recipe that was asked for; None if none was.
 
     Raises:
-        InputError: two recipes, a rank without a separable one, or a word that is no recipe.
+        InputError: two recipes, a rank without what has one, or a word that is no recipe.
     """
-    from gconvtool.recipes import DEFAULT_RANK, Grouped, Separable, parse
+    from gconvtool.recipes import DEFAULT_RANK, Gdc, Grouped, Separable, parse
 
-    asked = {"--groups": groups is not None, "--separable": separable, "--recipe": text is not None}
+    asked = {
+        "--groups": groups is not None,
+        "--separable": separable,
+        "--gdc": gdc,
+        "--recipe": text is not None,
+    }
     both = [option for option, given in asked.items() if given]
     if len(both) > 1:
         raise InputError(f"{both[0]} and {both[1]} exclude each other; convert twice to compare")
-    if rank is not None and not separable:
-        raise InputError("--rank belongs to --separable")
+    if rank is not None and not (separable or gdc):
+        raise InputError("--rank belongs to --separable or --gdc")
     if text is not None:
         try:
             return parse(text)
@@ -126,6 +134,8 @@ def recipe(
             raise InputError(f"--recipe {error}") from error
     if separable:
         return Separable(rank or DEFAULT_RANK)
+    if gdc:
+        return Gdc(rank or 1)
     return None if groups is None else Grouped(groups)
 
 

@@ -9,10 +9,14 @@ A kernel Ŵ (N × D) with its best bias ȳ − Ŵx̄ then misses Σ Cyy − 2⟨
 variance. Everything is float64, and two halves merge into the whole (Chan, Golub and LeVeque,
 1983), so no activation has to be kept. Where D × D is too much for the memory, `rows` takes over.
 
-Fits add λ·tr(Cxx)/D to the diagonal of Cxx. Chance correlations between D numbers over n rows grow
-with D/n, and so does the best λ. A layer's error on held-out data is least near 0.05·D/n, with n
-from D/4 to 25·D. But a ridge also makes outputs smaller, all of them alike, and what follows does
-not average that out: the network's output is nearest at 0.003 to 0.01, which costs layers little.
+Few rows of many numbers are fitted by chance too. So fits lean on the weights W that were there,
+which are right on all patches but for what the structure cannot hold:
+
+    Cxx + λI     Cyx + λW     Cyy + λ‖W‖²        λ = 0.1·min(1, D/n)·tr(Cxx)/D
+
+as if λ·n white patches more had gone through W. Leaning on zero instead, a plain ridge, makes all
+outputs smaller, which what follows does not average out (docs/fit.md). A small ridge of 1e-5 stays,
+so that what is dead has an inverse.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ Index = NDArray[np.intp]
 
 MIXED_AT_ONCE = 16
 """Filters whose mixed moments are taken at once: each needs r·taps·D numbers on the way."""
-RIDGE, LEAST_RIDGE = 0.01, 1e-5
+RIDGE = 1e-5
+LEAN = 0.1
 FLOOR = 1e-100
 """The ridge of patches that are all alike: its inverse is finite, and times their zeros zero."""
 
@@ -89,8 +94,18 @@ class Moments:
         return float(self.yy.sum())
 
     def ridge(self) -> float:
-        """What to add to Cxx's diagonal: the more, the fewer the rows are for D unknowns."""
-        return ridge(self.count, np.diagonal(self.xx))
+        """What is added to Cxx's diagonal."""
+        return ridge(np.diagonal(self.xx))
+
+    def leaning(self, weight: Array) -> Moments:
+        """The same, with a share of white patches that went through a kernel N × D."""
+        if not self.count:
+            return self  # known, not sampled
+        level = LEAN * min(1.0, self.size / self.count) * float(np.trace(self.xx)) / self.size
+        xx = self.xx.copy()
+        xx[np.diag_indices_from(xx)] += level
+        energy = np.square(weight).sum(1)
+        return replace(self, xx=xx, yx=self.yx + level * weight, yy=self.yy + level * energy)
 
     def block(self, rows: Index, columns: Index | None = None) -> Array:
         """A copy of Cxx[rows, columns]; of Cxx[rows, rows] without columns."""
@@ -150,11 +165,9 @@ def share(missed: float, variance: float) -> float:
     return missed / variance
 
 
-def ridge(count: int, diagonal: Array) -> float:
-    """λ·tr(Cxx)/D for n = count rows; n = 0 are moments that are known, not sampled."""
-    size = len(diagonal)
-    strength = min(max(RIDGE * size / count, LEAST_RIDGE), 1.0) if count else LEAST_RIDGE
-    return strength * float(diagonal.sum()) / size + FLOOR
+def ridge(diagonal: Array) -> float:
+    """A share of the mean variance."""
+    return RIDGE * float(diagonal.sum()) / len(diagonal) + FLOOR
 
 
 def _gram(x: Array) -> Array:

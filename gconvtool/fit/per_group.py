@@ -46,6 +46,16 @@ class PerGroup:
         """Each group fitted on its own, and put side by side."""
         return side_by_side([fit(part) for part in self.parts])
 
+    def leaning(self, weight: Array) -> PerGroup:
+        """The same, each group leaning on its part of a kernel."""
+        pairs = zip(self.parts, np.split(weight, len(self.parts)), strict=True)
+        return PerGroup(tuple(part.leaning(rows) for part, rows in pairs))
+
+    def bias(self, kernel: Array) -> Array:
+        """The best bias of a kernel."""
+        pairs = zip(self.parts, np.split(kernel, len(self.parts)), strict=True)
+        return np.concatenate([part.bias(rows) for part, rows in pairs])
+
     def error(self, kernel: Array, bias: Array | None = None) -> float:
         """The share of all outputs' variance that a kernel misses; with its best bias, if None."""
         groups = len(self.parts)

@@ -21,6 +21,8 @@ from gconvtool.fit.moments import Array, Index, ridge, share
 
 BUDGET = 2 * 2**30
 """Bytes that the moments of one layer may take, if nothing else is said."""
+RIDGE = 0.01
+"""The ridge is this times D/n, times the mean variance."""
 COPIES = 8
 """D × D matrices in float64 alive at once: two sums, and a part and two D patches for each."""
 
@@ -104,8 +106,13 @@ class Rows:
         return self.x[:, columns] - self.x_mean[columns]
 
     def ridge(self) -> float:
-        """What to add to Cxx's diagonal: the more, the fewer the rows are for D unknowns."""
-        return ridge(self.count, self.x_variance)
+        """What is added to Cxx's diagonal: the more, the fewer the rows are for D unknowns."""
+        strength = min(RIDGE * self.size / self.count, 1.0)
+        return strength * float(self.x_variance.mean()) + ridge(self.x_variance)
+
+    def leaning(self, weight: Array) -> Rows:
+        """The same: rows lean on nothing but zero."""
+        return self
 
     def block(self, rows: Index, columns: Index | None = None) -> Array:
         """Cxx[rows, columns]; Cxx[rows, rows] without columns."""
@@ -147,6 +154,10 @@ class Rows:
         residual = self.outputs() - self.made(kernel)
         offset = 0.0 if bias is None else float(np.square(self.bias(kernel) - bias).sum())
         return float(residual.var(0).sum()) + offset
+
+    def error_of(self, made: Array, bias: Array) -> float:
+        """The share of the outputs' variance that is missed by what was made, n × N, and a bias."""
+        return share(float(np.square(self.y - made - bias).mean(0).sum()), self.variance)
 
     def error(self, kernel: Array, bias: Array | None = None) -> float:
         """The share of the outputs' variance that a kernel misses; with its best bias, if None."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gconvtool.fit.grouping import Grouping, columns
 from gconvtool.fit.moments import Array, Index
@@ -63,6 +64,14 @@ class SeparableFactors:
         mix = self.pointwise.reshape(rank, self.groups, -1, channels // self.groups)
         dense = np.einsum("rgck,rgnc->gnck", own, mix, optimize=True)
         return np.asarray(dense.reshape(self.pointwise.shape[1], -1))
+
+    def applied(self, x: NDArray[np.floating[Any]]) -> Array:
+        """What it makes of rows n × C·taps, without bias: n × N. It has one group."""
+        rank, channels, taps = self.depthwise.shape
+        maps = x.reshape(len(x), channels, taps)
+        made = np.einsum("nck,rck->nrc", maps, self.depthwise, optimize=True)
+        mix = self.pointwise.transpose(1, 0, 2).reshape(-1, rank * channels)
+        return np.asarray(made.reshape(len(x), -1) @ mix.T)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Cutting a graph across, so that it can be run piece by piece with only the cut values kept.
 
 A cut at position p lies before the p-th node. The values that cross it are those produced before
-it (or fed) and read after it. Between two cuts lies a segment: a small model of its own.
+it (or fed) and read after it. Between two cuts lies a segment: a small model of its own, which
+holds the constants that it reads; also those that nodes make, since they cross no cut.
 
 Nodes stand in topological order, those that are cut at as late in it as can be: what a site's
 output is added to is then there before the site is, wherever it does not depend on it.
@@ -42,7 +43,8 @@ class Cutter:
         self._born: dict[str, int] = {v.name or "": 0 for v in model.graph.inputs}
         self._dies: dict[str, int] = {v.name or "": self._end + 1 for v in model.graph.outputs}
         for position, node in enumerate(order):
-            self._born.update((v.name, position + 1) for v in node.outputs if v.name)
+            if not _is_constant(node):
+                self._born.update((v.name, position + 1) for v in node.outputs if v.name)
             for name in _reads(node, model.graph):
                 self._dies[name] = max(self._dies.get(name, 0), position + 1)
 
@@ -90,6 +92,10 @@ def _ordered(graph: ir.Graph, late: Collection[str]) -> list[ir.Node]:
             if not needs[reader]:
                 heapq.heappush(ready, (reader in last, reader))
     return order
+
+
+def _is_constant(node: ir.Node) -> bool:
+    return node.op_type == "Constant" and not node.domain
 
 
 def _extract(

@@ -12,7 +12,7 @@ from gconvtool.graph.exact import array, drop_unread
 from gconvtool.graph.spelling import write
 from gconvtool.spellings import Spelling
 
-__all__ = ["Factors", "find", "replace", "weight_and_bias"]
+__all__ = ["Factors", "find", "replace", "storable", "weight_and_bias"]
 
 
 def weight_and_bias(model: ir.Model, site: str) -> tuple[Array, Array]:
@@ -28,6 +28,16 @@ def weight_and_bias(model: ir.Model, site: str) -> tuple[Array, Array]:
 def find(model: ir.Model, site: str) -> ir.Node:
     """The node whose first output has this name."""
     return next(node for node in model.graph if node.outputs and node.outputs[0].name == site)
+
+
+def storable(model: ir.Model, site: str, factors: Factors) -> bool:
+    """Whether new weights stay finite in the type of the old ones."""
+    weight = array(find(model, site).inputs[1])
+    assert weight is not None, f"{site} was surveyed with a constant weight"
+    parts = (part for part in vars(factors).values() if isinstance(part, np.ndarray))
+    with np.errstate(over="ignore"):
+        rounded = [part.astype(weight.dtype).astype(np.float64) for part in parts]
+    return all(np.isfinite(numbers).all() for numbers in rounded)
 
 
 def replace(model: ir.Model, site: str, factors: Factors, spelling: Spelling = "auto") -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from gconvtool import files, planfile
 from gconvtool.errors import InputError, VerificationError
 from gconvtool.fit.rows import BUDGET
 from gconvtool.graph.load import external_files
+from gconvtool.pipeline.exactly import Averages, Exact
 from gconvtool.pipeline.fits import Method
 from gconvtool.pipeline.rewrite import Request, Rewritten, rehearse, rewrite
 from gconvtool.pipeline.source import BATCH, Feed, Model, Network, Progress, drift, silent
@@ -36,6 +38,10 @@ def convert(
     recipe: Recipe | None = None,
     plan: str | Path | None = None,
     save_plan: str | Path | None = None,
+    exact: bool = False,
+    densify: bool = False,
+    gap_to_gdc: bool = False,
+    gdc_to_gap: Averages | None = None,
     data: str | None = None,
     test_data: str | None = None,
     samples: int | None = None,
@@ -45,6 +51,7 @@ def convert(
     force: bool = False,
     fits: Sequence[Fit] = FITS,
     max_layer_error: float | None = None,
+    passes: int = 1,
     spelling: Spelling | None = None,
     max_memory: int = BUDGET,
     seed: int | None = None,
@@ -59,10 +66,17 @@ def convert(
     Args:
         model: a file or a loaded model; neither is changed.
         output: where to write; nothing is written if None, or with `dry_run`.
-        recipe: what the convolutions become, for example `Grouped(4)` or `Separable(2)`.
+        recipe: what the convolutions become, for example `Grouped(4)` or `Separable(2)`. It may be
+            left out where one of the exact rewrites below, or the spelling "split", is asked for;
+            then nothing is fitted.
         plan: a file that says it site by site, instead of `recipe`; its seed, samples and spelling
             hold where none are given here.
         save_plan: where to write the plan that was followed, with the groups that were found.
+        exact: first find what the weights hide: dead channels, smaller windows, groups, low rank.
+        densify: write the zeros between groups out, for targets without groups.
+        gap_to_gdc: global averages become global depthwise convolutions.
+        gdc_to_gap: the other way: "exact", or "lossy" as plain averages, with a warning for each
+            that says what it loses.
         data: what to fit to, see `gconvtool.runtime.inputs`. Without it only the weights are used.
         test_data: what to judge the result by; by default what of `data` was not fitted to.
         samples: how many samples of `data` to use, 256 by default; a fifth of them is held out.
@@ -73,6 +87,9 @@ def convert(
         fits: what sites may be fitted to; of several the best on held-out samples is taken.
         max_layer_error: the share of its output's variance that a converted site may miss; one that
             misses more stays dense. By default 0.5 with data; without data there is no limit.
+        passes: 2 refines all new weights together, once every site has been fitted, for what the
+            network makes of them in the end (`gconvtool.runtime.refine`); kept if held-out samples
+            agree.
         spelling: how convolutions of several parts are written, see `gconvtool.spellings`.
         max_memory: bytes for statistics and for activations, which lie on the disk beyond that.
         seed: decides samples and searches, 0 by default; the same seed gives the same file.
@@ -88,13 +105,20 @@ def convert(
         MissingError: onnxruntime is not installed, or the disk is full.
     """
     network = Network.open(model)
-    followed = _followed(recipe, plan)
+    wanted = _exact(Exact(exact, densify, gap_to_gdc, gdc_to_gap))
+    followed = _followed(recipe, plan, wanted.any or spelling == "split")
+    if followed is None and (only or skip or save_plan):
+        raise InputError("--only, --skip and --save-plan belong to a recipe, and none is given")
     target = None if output is None or dry_run else Path(output)
     sources = {Path(network.name), *external_files(network.model)}
     sources.update(Path(source) for source in (data, test_data, plan) if source)
-    for path in (target, None if save_plan is None else Path(save_plan)):
-        if path is not None:
-            files.check_target(path, sources, force)
+    written = [Path(path) for path in (target, save_plan) if path is not None]
+    for path in written:
+        files.check_target(path, sources, force)
+    if len({path.resolve() for path in written}) < len(written):
+        raise InputError(f"{save_plan}: the model is written there; name another file for the plan")
+    if passes > 1 and data is None:
+        raise InputError("a second pass needs data to go by: give --data, or leave out --passes 2")
     feed = Feed(data, images, dims or {}, input_shapes or {})
     saved = followed if isinstance(followed, PlanFile) else PlanFile(())
     request = Request(
@@ -106,8 +130,9 @@ def convert(
         _first(seed, saved.seed, 0),
         threads,
         progress,
-        Method(tuple(fits), max_layer_error, spelling or saved.spelling or "auto"),
+        Method(tuple(fits), max_layer_error, passes, spelling or saved.spelling or "auto"),
         max_memory,
+        wanted,
     )
     if dry_run:
         rehearsed, intended = rehearse(request)
@@ -119,18 +144,26 @@ def convert(
     )
     rewritten = rewrite(request)
     judged = _judged(request, rewritten, test)
-    if target is not None:
-        files.write(rewritten.content, target, lambda path: _loads(path, threads))
-    _save_plan(rewritten.plan, save_plan)
+    _write(rewritten, target, save_plan, threads)
     return judged if target is None else replace(judged, output=str(target))
 
 
-def _followed(recipe: Recipe | None, plan: str | Path | None) -> Recipe | PlanFile:
+def _exact(wanted: Exact) -> Exact:
+    if wanted.gdc_to_gap not in (None, *get_args(Averages)):
+        raise InputError(f"gdc_to_gap {wanted.gdc_to_gap}: exact or lossy")
+    if wanted.gap_to_gdc and wanted.gdc_to_gap:
+        raise InputError("--gap-to-gdc and --gdc-to-gap exclude each other; convert twice")
+    return wanted
+
+
+def _followed(
+    recipe: Recipe | None, plan: str | Path | None, exact: bool
+) -> Recipe | PlanFile | None:
     if plan is not None and recipe is not None:
         raise InputError(f"{plan}: a plan says what each site becomes; give no recipe beside it")
     if plan is not None:
         return planfile.read(Path(plan))
-    if recipe is None:
+    if recipe is None and not exact:
         raise InputError("no recipe and no plan: say what the convolutions should become")
     return recipe
 
@@ -138,6 +171,21 @@ def _followed(recipe: Recipe | None, plan: str | Path | None) -> Recipe | PlanFi
 def _first(*values: int | None) -> int:
     """The first that is said."""
     return next(value for value in values if value is not None)
+
+
+def _write(
+    rewritten: Rewritten, target: Path | None, save_plan: str | Path | None, threads: int | None
+) -> None:
+    """The model and the plan, both or neither: the plan is whole before the model is there."""
+
+    def write_model(plan: Path | None = None) -> None:
+        if target is not None:
+            files.write(rewritten.content, target, lambda path: _loads(path, threads))
+
+    if save_plan is None:
+        write_model()
+    else:
+        files.write(planfile.text(rewritten.plan).encode(), Path(save_plan), write_model)
 
 
 def _save_plan(plan: PlanFile, path: str | Path | None) -> None:

@@ -1,15 +1,7 @@
-"""Site after site: see what flows in, fit, choose the best fit, and put the new weights in place.
-
-A site can be fitted to what flows into it in the converted network (asymmetric), to what flowed in
-the original one (symmetric), or to nothing but its own weights (data-free). The first is right by
-construction, but only on the samples that it was fitted to. Its training error is about the least
-that any weights of the recipe could have, so only where its error on held-out samples is clearly
-above that can another fit be better; then all are tried, and the held-out samples decide.
-"""
+"""Site after site: see what flows in, fit, and put the new weights in place."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -18,23 +10,24 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.errors import InputError
-from gconvtool.facts import ConvSite
+from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit.affine import ChannelMoments
-from gconvtool.fit.fitting import Given, Observed, fit
+from gconvtool.fit.fitting import Given
 from gconvtool.fit.grouping import Grouping
-from gconvtool.fit.moments import Array, Index, Moments
-from gconvtool.fit.per_group import PerGroup
+from gconvtool.fit.leaning import Weights
+from gconvtool.fit.moments import Array, Index
 from gconvtool.fit.structure import Factors, GroupedFactors, MonarchFactors
-from gconvtool.graph import norms, streams, surgery
+from gconvtool.graph import heads, norms, streams, surgery
 from gconvtool.kinds import kind
+from gconvtool.pipeline.choice import Fitted, Fitter, WholeMapFitter, best
 from gconvtool.plan import Channels, Entry, Plan
-from gconvtool.recipes import Candidate, Grouped
+from gconvtool.recipes import HEADS, Candidate, Gdc, Grouped
 from gconvtool.results import FITS, Fit, SiteOutcome
 from gconvtool.runtime.calibrate import Sight, Walk
+from gconvtool.runtime.refine import Refined
 from gconvtool.spellings import Spelling
 
-CLOSE = 1.1
-"""Held-out over training error up to which no other fit is tried."""
+TOO_LARGE = "its new weights would be too large for the type of the old ones"
 MOST_MISSED = 0.5
 """The share of its output's variance that a layer may miss, if there are data to tell by."""
 
@@ -44,11 +37,13 @@ class Method:
     """How sites are fitted and written.
 
     Of several `fits` the best is taken. A site that misses more than `limit` of its output's
-    variance stays dense; None is `MOST_MISSED` where there are data, and no limit where not.
+    variance stays dense; None is `MOST_MISSED` where there are data, and no limit where not. Two
+    `passes` refine all new weights together after that.
     """
 
     fits: tuple[Fit, ...] = FITS
     limit: float | None = None
+    passes: int = 1
     spelling: Spelling = "auto"
 
     def most(self, data: bool) -> float:
@@ -58,22 +53,13 @@ class Method:
         return MOST_MISSED if data else np.inf
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """New weights, how they were fitted, and the shares of the output's variance that they miss."""
-
-    factors: Factors
-    fit: Fit
-    error: float
-    training_error: float | None
-
-
 @dataclass
 class Outcomes:
-    """What became of the sites, by name, and the groups that were found."""
+    """What became of the sites, by name, the groups that were found, and what a second pass did."""
 
     sites: dict[str, SiteOutcome] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
+    refined: Refined | Skip | None = None
 
 
 def fit_all(
@@ -100,18 +86,28 @@ def fit_all(
             refit_norm(walk, work, name)
             continue
         step, done = steps[name], done + 1
-        weights = _finite_weights(base, step.site)
-        fitter = _Fitter(step, weights, method, seed, _given(step, plan) or partitions.given(step))
-        fitted = fitter.blind() if walk is None else fitter.best(walk.visit(step.site))
+        sight = None if walk is None else walk.visit(step.site)  # before its weights are in memory
+        given = _given(step, plan) or partitions.given(step)
+        fitted = _fitted(step, base, sight, method, seed, given)
         outcomes.sites[name] = outcome = _outcome(step, fitted, method.most(walk is not None))
-        if outcome.recipe is not None:
-            surgery.replace(work, name, fitted.factors, method.spelling)
+        if isinstance(fitted, Fitted) and outcome.recipe is not None:
+            _put(work, step.site, fitted.factors, method.spelling)
             partitions.decide(step, fitted.factors)
-            outcomes.entries[name] = Entry(
-                name, step.recipe, _channels(fitted.factors), fitted.error
-            )
-        progress(f"{name} misses {fitted.error:.1%}", done, len(plan.steps))
+            channels = _channels(fitted.factors)
+            outcomes.entries[name] = Entry(name, step.recipe, channels, fitted.error)
+        progress(_told(name, fitted), done, len(plan.steps))
     return outcomes
+
+
+def _put(work: ir.Model, site: ConvSite, factors: Factors, spelling: Spelling) -> None:
+    if site.op in HEADS:
+        heads.replace(work, site, factors, spelling)
+    else:
+        surgery.replace(work, site.name, factors, spelling)
+
+
+def _told(name: str, fitted: Fitted | Skip) -> str:
+    return f"{name} stays" if isinstance(fitted, Skip) else f"{name} misses {fitted.error:.1%}"
 
 
 def refit_norm(walk: Walk, work: ir.Model, name: str) -> None:
@@ -126,8 +122,10 @@ def refit_norm(walk: Walk, work: ir.Model, name: str) -> None:
         norms.rescale(work, name, scale, shift)
 
 
-def _outcome(step: Candidate, fitted: Fitted, most: float) -> SiteOutcome:
+def _outcome(step: Candidate, fitted: Fitted | Skip, most: float) -> SiteOutcome:
     name, recipe = step.site.name, str(step.recipe)
+    if isinstance(fitted, Skip):
+        return SiteOutcome(name, kind(step.site), None, fitted.reason)
     if fitted.error > most:
         reason = (
             f"{recipe} would miss {fitted.error:.0%} of its output's variance, more than "
@@ -144,76 +142,37 @@ def _outcome(step: Candidate, fitted: Fitted, most: float) -> SiteOutcome:
     )
 
 
-@dataclass(frozen=True)
-class _Fitter:
-    """The fits of one site."""
-
-    step: Candidate
-    weights: tuple[Array, Array]
-    method: Method
-    seed: int
-    given: Given
-
-    def blind(self) -> Fitted:
-        """From the weights alone; the error is the share of their energy that is lost."""
-        seen = self._weights()
-        factors = self._fit(seen)
-        return Fitted(factors, "data-free", seen.error(factors.kernel(), factors.bias), None)
-
-    def best(self, sight: Sight) -> Fitted:
-        """The fit with the least error on held-out samples."""
-        judged, tried = sight.judged(), list[Fitted]()
-        for name in self.method.fits:
-            if name == "symmetric" and tried and not sight.changed:
-                continue  # the same data once more
-            seen = self._seen(name, sight)
-            tried.append(self._judged(name, self._fit(seen), seen, judged))
-            if _settled(tried[-1]):
-                break
-        return min(tried, key=lambda fitted: fitted.error)
-
-    def _seen(self, name: Fit, sight: Sight) -> Observed:
-        match name:
-            case "asymmetric":
-                return sight.asymmetric()
-            case "symmetric":
-                return sight.symmetric()
-            case "data-free":
-                return self._weights()
-
-    def _judged(self, name: Fit, factors: Factors, seen: Observed, judged: Observed) -> Fitted:
-        kernel, bias = factors.kernel(), factors.bias
-        training = None if name == "data-free" else seen.error(kernel, bias)
-        return Fitted(factors, name, judged.error(kernel, bias), training)
-
-    def _fit(self, seen: Observed) -> Factors:
-        # A site's own draws, so that its fit does not depend on which others are rewritten.
-        rng = np.random.default_rng((self.seed, zlib.crc32(self.step.site.name.encode())))
-        return fit(self.step.recipe, seen, prod(self.step.site.kernel), rng, self.given)
-
-    def _weights(self) -> Observed:
-        """What is assumed of unseen data."""
-        weight, bias = self.weights
-        if self.step.site.groups > 1:
-            return PerGroup.of_weights(weight, bias, self.step.site.groups)
-        return Moments.of_weights(weight, bias)
+def _fitted(
+    step: Candidate, base: ir.Model, sight: Sight | None, method: Method, seed: int, given: Given
+) -> Fitted | Skip:
+    weight, bias = _finite_weights(base, step.site)
+    fitter: Fitter | WholeMapFitter
+    if isinstance(step.recipe, Gdc):
+        fitter = WholeMapFitter(step.recipe, prod(step.site.kernel), weight, bias)
+    else:
+        fitter = Fitter(step, weight.astype(np.float64), bias, seed, given)
+    fitted = fitter.blind() if sight is None else best(fitter, sight, method.fits)
+    if isinstance(fitted, Fitted) and not surgery.storable(base, step.site.name, fitted.factors):
+        return Skip(TOO_LARGE)
+    return fitted
 
 
-def _settled(fitted: Fitted) -> bool:
-    """Whether no other fit can be much better."""
-    return fitted.training_error is not None and fitted.error <= CLOSE * fitted.training_error
-
-
-def _finite_weights(model: ir.Model, site: ConvSite) -> tuple[Array, Array]:
-    """A site's weights and bias in float64.
+def _finite_weights(model: ir.Model, site: ConvSite) -> tuple[Weights, Array]:
+    """A site's weights (of a head as they are stored) and its bias in float64.
 
     Raises:
         InputError: some are not finite.
     """
-    weight, bias = surgery.weight_and_bias(model, site.name)
+    weight, bias = _weight_and_bias(model, site)
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise InputError(f"the weights of {site.name} are not finite; export the network again")
     return weight, bias
+
+
+def _weight_and_bias(model: ir.Model, site: ConvSite) -> tuple[Weights, Array]:
+    if site.op in HEADS:
+        return heads.weight_and_bias(model, site)
+    return surgery.weight_and_bias(model, site.name)
 
 
 class _Partitions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,21 +14,24 @@ from threadpoolctl import threadpool_limits
 from gconvtool import plan as planning
 from gconvtool._version import __version__
 from gconvtool.errors import InputError
-from gconvtool.facts import Skip, Survey
+from gconvtool.facts import ConvSite, Skip, Survey, nested
 from gconvtool.fit.rows import BUDGET
-from gconvtool.graph import exact, norms, permute, save, shapes
+from gconvtool.graph import exact, heads, norms, permute, save, shapes
 from gconvtool.graph.survey import survey
 from gconvtool.kinds import kind
+from gconvtool.pipeline import exactly
+from gconvtool.pipeline.exactly import Certificates, Exact
 from gconvtool.pipeline.fits import Method, Outcomes, fit_all
-from gconvtool.pipeline.source import BATCH, Feed, Network, Progress, count, fed_like
+from gconvtool.pipeline.source import BATCH, Feed, Network, Progress, count
 from gconvtool.plan import Entry, Plan, Selection
 from gconvtool.planfile import PlanFile
-from gconvtool.recipes import Candidate, Recipe
+from gconvtool.recipes import Candidate, Gdc, Recipe
 from gconvtool.results import Analysis, Conversion, SiteOutcome, Totals
 from gconvtool.runtime import inputs
 from gconvtool.runtime.calibrate import Settings, Walk
 from gconvtool.runtime.doubts import doubts
 from gconvtool.runtime.inputs import Data, Split
+from gconvtool.runtime.refine import Refined, refine
 
 FEWEST = 32
 """Samples below which a fit is warned of."""
@@ -36,10 +39,13 @@ FEWEST = 32
 
 @dataclass(frozen=True)
 class Request:
-    """What to convert, into what, and what to fit to, in about so much `memory` in bytes."""
+    """What to convert, into what, and what to fit to, in about so much `memory` in bytes.
+
+    Without a recipe only exact rewrites are made, and nothing is fitted.
+    """
 
     network: Network
-    recipe: Recipe | PlanFile
+    recipe: Recipe | PlanFile | None
     selection: Selection
     feed: Feed
     samples: int
@@ -48,6 +54,17 @@ class Request:
     progress: Progress
     method: Method = field(default_factory=Method)
     memory: int = BUDGET
+    exact: Exact = field(default_factory=Exact)
+
+    @property
+    def asks_exact(self) -> bool:
+        """Exact rewrites are wanted, and that nothing is found for them is an answer too."""
+        return self.recipe is None or self.exact.any
+
+    @property
+    def splits(self) -> bool:
+        """Groups are written out in the end."""
+        return self.method.spelling == "split"
 
 
 @dataclass(frozen=True)
@@ -66,34 +83,47 @@ class Prepared:
     """The network with everything exact done to it, the plan, and what has to be said of both."""
 
     base: ir.Model
-    facts: Survey
+    sites: Mapping[str, ConvSite]
     plan: Plan
     folded: int
     notes: tuple[str, ...]
+    certificates: Certificates
 
 
 def rewrite(request: Request) -> Rewritten:
     """Plan, fit and rewrite in memory."""
-    network, feed = request.network, request.feed
-    split = _split(request)
-    counting = fed_like(feed, split.fit) if split else feed
+    network, split = request.network, _split(request)
+    counting = _counting(request, split)
     before = count(network, counting)
     prepared = _prepared(request)
-    _require_steps(prepared.plan.kept, bool(prepared.plan.steps), network.name)
+    _require_steps(
+        prepared.plan.kept, bool(prepared.plan.steps) or request.asks_exact, network.name
+    )
     work = prepared.base.clone()
     # Threads of the BLAS wait for each other by spinning: on a busy machine, many small products
     # then take several times longer than on one thread.
     with threadpool_limits(1, "blas"):
         outcomes = _fitted(request, prepared, work, split)
-    _require_steps(_reasons(prepared, outcomes), bool(outcomes.entries), network.name)
+    changed = bool(outcomes.entries) or request.asks_exact
+    _require_steps(_reasons(prepared, outcomes), changed, network.name)
     permute.absorb(work)
-    used = len(split.fit) + len(split.held_out) if split else 0
-    _stamp(work, request, used, outcomes)
+    certificates = (*prepared.certificates, *(exactly.split(work) if request.splits else ()))
+    _declare_outputs(work, network.model)
+    used = len(split.fit) + len(split.held_out) if split and prepared.plan.steps else 0
+    _stamp(work, request, used, outcomes, certificates)
     content = save.serialise(work, network.name)
     after = count(Network(work, network.name), counting)
-    conversion = _conversion(request, before, after.totals, prepared, outcomes)
-    notes = (*conversion.warnings, *_caveats(split, tuple(outcomes.sites.values())))
-    conversion = replace(conversion, samples=used, warnings=notes)
+    base = Network(prepared.base, network.name)
+    sited = count(base, counting) if request.exact.any else before
+    conversion = _conversion(request, before, after.totals, prepared, outcomes, sited)
+    notes = (*conversion.warnings, *_caveats(split, outcomes))
+    conversion = replace(
+        conversion,
+        samples=used,
+        warnings=notes,
+        certificates=certificates,
+        refined=_errors(outcomes.refined),
+    )
     return Rewritten(
         work, content, conversion, _kept_plan(request, prepared, outcomes), _unseen(split)
     )
@@ -105,10 +135,16 @@ def _unseen(split: Split | None) -> Data | None:
     return split.unused if len(split.unused) > len(split.held_out) else split.held_out
 
 
-def _caveats(split: Split | None, outcomes: Sequence[SiteOutcome]) -> Iterator[str]:
+def _errors(refined: Refined | Skip | None) -> tuple[float, float] | None:
+    return (refined.error_before, refined.error_after) if isinstance(refined, Refined) else None
+
+
+def _caveats(split: Split | None, outcomes: Outcomes) -> Iterator[str]:
     """What must be said of a fit to few data, to uniform ones or to none."""
+    if not outcomes.sites:
+        return  # nothing was fitted
     if split is None:
-        lost = max(outcome.error or 0 for outcome in outcomes)
+        lost = max(outcome.error or 0 for outcome in outcomes.sites.values())
         yield (
             "no data to fit to: the new weights come from the old ones alone, and accuracy will be "
             f"poor; up to {lost:.0%} of a layer's weight energy is lost"
@@ -117,12 +153,14 @@ def _caveats(split: Split | None, outcomes: Sequence[SiteOutcome]) -> Iterator[s
     if len(split.fit) < FEWEST:
         yield f"fitted to {len(split.fit)} samples only; give 100 or more, as diverse as can be"
     yield from doubts(split.fit)
+    if isinstance(outcomes.refined, Skip):
+        yield f"no second pass: {outcomes.refined.reason}"
 
 
 def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
     """Plan and count only: what `rewrite` would do, and what it would cost."""
     split = _split(request)
-    counting = fed_like(request.feed, split.fit) if split else request.feed
+    counting = _counting(request, split)
     before = count(request.network, counting)
     prepared = _prepared(request)
     steps = {step.site.name: step for step in prepared.plan.steps}
@@ -142,7 +180,13 @@ def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
             for name, step in steps.items()
         },
     )
-    conversion = _conversion(request, before, after, prepared, outcomes)
+    conversion = _conversion(request, before, after, prepared, outcomes, folded)
+    if request.splits:
+        ends = exactly.split(prepared.base.clone())
+        kept = (
+            one for one in ends if one.site not in steps
+        )  # what is fitted is written so at once
+        conversion = replace(conversion, certificates=(*conversion.certificates, *kept))
     return conversion, _kept_plan(request, prepared, outcomes)
 
 
@@ -154,21 +198,39 @@ def _prepared(request: Request) -> Prepared:
         notes.append(f"{freed} initializers were graph inputs too; they are constants now")
     folded = exact.fold_batch_norms(base)
     shapes.infer(base)
+    certificates, said = exactly.apply(base, request.exact, request.method.spelling)
     facts = survey(base)
-    idle = request.selection.idle(facts.sites)
+    sites = _sites_of(facts, request)
+    refused = {**facts.skipped, **heads.refusals(base, facts.heads)}
+    idle = request.selection.idle(sites)
     if idle:
         raise InputError(
             f"{idle[0]} matches no convolution; analyze {request.network.name} lists their names"
         )
-    return Prepared(base, facts, _planned(request, facts), folded, tuple(notes))
+    planned = _planned(request, sites.values(), refused)
+    return Prepared(base, sites, planned, folded, (*notes, *said), certificates)
 
 
-def _planned(request: Request, facts: Survey) -> Plan:
-    sites, selection = facts.sites.values(), request.selection
+def _sites_of(facts: Survey, request: Request) -> Mapping[str, ConvSite]:
+    """Convolutions, and fully connected layers where a global one is wanted, in order."""
+    recipe = request.recipe
+    if recipe is None:
+        return {}
+    wanted = [recipe] if not isinstance(recipe, PlanFile) else [e.recipe for e in recipe.entries]
+    if not any(isinstance(recipe, Gdc) for recipe in wanted):
+        return facts.sites
+    every = {**facts.sites, **facts.heads}
+    return {node.name: every[node.name] for node in nested(facts.nodes) if node.name in every}
+
+
+def _planned(request: Request, sites: Iterable[ConvSite], refused: Mapping[str, Skip]) -> Plan:
+    selection = request.selection
+    if request.recipe is None:
+        return Plan((), {})
     if not isinstance(request.recipe, PlanFile):
-        return planning.choose(sites, facts.skipped, request.recipe, selection)
+        return planning.choose(sites, refused, request.recipe, selection)
     try:
-        return planning.replay(sites, facts.skipped, request.recipe.entries, selection)
+        return planning.replay(sites, refused, request.recipe.entries, selection)
     except InputError as error:
         raise InputError(f"{request.recipe.file or 'plan'}: {error}") from error
 
@@ -200,22 +262,54 @@ def _split(request: Request) -> Split | None:
     return inputs.split(data, request.samples, request.seed, batch)
 
 
+def _counting(request: Request, split: Split | None) -> Feed:
+    """Where there are data, costs are counted at their sizes: a sample, or the batch that there
+    has to be. What was given wins."""
+    if split is None:
+        return request.feed
+    size = request.network.batch(1).samples
+    seen = {name: (size, *array.shape[1:]) for name, array in split.fit.feeds.items()}
+    return replace(request.feed, input_shapes={**seen, **request.feed.input_shapes})
+
+
 def _fitted(request: Request, prepared: Prepared, work: ir.Model, split: Split | None) -> Outcomes:
-    """Fit every step and put it into `work`."""
+    """Fit every step and put it into `work`; refine them all together, if that is wanted."""
     plan, base, walk = prepared.plan, prepared.base, None
+    if not plan.steps:
+        return Outcomes()
+    settings = Settings(request.threads, request.seed, request.memory, request.network.name)
     if split is not None:
-        settings = Settings(request.threads, request.seed, request.memory, request.network.name)
         batch = request.network.batch(BATCH)
         sites = [step.site for step in plan.steps]
         data = (split.fit, split.held_out)
         walk = Walk(base, work, *data, batch, sites, settings, norms.standing(base))
-    return fit_all(plan, base, work, walk, request.method, request.seed, request.progress)
+    outcomes = fit_all(plan, base, work, walk, request.method, request.seed, request.progress)
+    if split is not None and request.method.passes > 1 and outcomes.entries:
+        walk = None  # what it holds is not needed any more
+        outcomes.refined = _refined(request, base, work, split, tuple(outcomes.entries))
+    return outcomes
+
+
+def _refined(
+    request: Request, base: ir.Model, work: ir.Model, split: Split, sites: Sequence[str]
+) -> Refined | Skip:
+    batch = request.network.batch(BATCH)
+    return refine(
+        base,
+        work,
+        sites,
+        split.fit,
+        split.held_out,
+        batch=batch.samples if batch.fixed else None,
+        settings=Settings(request.threads, request.seed, request.memory, request.network.name),
+        progress=request.progress,
+    )
 
 
 def _kept_plan(request: Request, prepared: Prepared, outcomes: Outcomes) -> PlanFile:
     """The plan with what was found, in the order of the network."""
     return PlanFile(
-        tuple(outcomes.entries[name] for name in prepared.facts.sites if name in outcomes.entries),
+        tuple(outcomes.entries[name] for name in prepared.sites if name in outcomes.entries),
         _reasons(prepared, outcomes),
         Path(request.network.name).name,
         request.seed,
@@ -225,9 +319,15 @@ def _kept_plan(request: Request, prepared: Prepared, outcomes: Outcomes) -> Plan
 
 
 def _conversion(
-    request: Request, before: Analysis, after: Totals, prepared: Prepared, outcomes: Outcomes
+    request: Request,
+    before: Analysis,
+    after: Totals,
+    prepared: Prepared,
+    outcomes: Outcomes,
+    sited: Analysis,
 ) -> Conversion:
-    macs = {layer.name: layer.macs for layer in before.layers}
+    """`sited` has the sites as they were planned: behind exact rewrites."""
+    macs = {layer.name: layer.macs for layer in sited.layers}
     return Conversion(
         model=request.network.name,
         output=None,
@@ -236,6 +336,8 @@ def _conversion(
         sites=tuple(_sites(prepared, outcomes, macs)),
         folded=prepared.folded,
         warnings=prepared.notes,
+        certificates=prepared.certificates,
+        exact_asked=request.asks_exact and not request.exact.lossy_only,
     )
 
 
@@ -244,7 +346,7 @@ def _sites(
 ) -> Iterator[SiteOutcome]:
     """Every convolution in topological order, converted or kept."""
     steps = {step.site.name: step for step in prepared.plan.steps}
-    for name, site in prepared.facts.sites.items():
+    for name, site in prepared.sites.items():
         now = macs.get(name)
         outcome = outcomes.sites.get(name)
         if outcome is None:
@@ -265,15 +367,32 @@ def _added(step: Candidate) -> int:
     return step.weights_after - step.weights_before + bias
 
 
-def _stamp(model: ir.Model, request: Request, samples: int, outcomes: Outcomes) -> None:
+def _declare_outputs(model: ir.Model, original: ir.Model) -> None:
+    """Say of the outputs what the original says of them: inference may know less."""
+    for value, before in zip(model.graph.outputs, original.graph.outputs, strict=True):
+        value.shape = None if before.shape is None else before.shape.copy()
+        value.type = before.type or value.type
+
+
+def _stamp(
+    model: ir.Model,
+    request: Request,
+    samples: int,
+    outcomes: Outcomes,
+    certificates: Certificates,
+) -> None:
     """Say in the model where it comes from."""
     planned = isinstance(request.recipe, PlanFile)
     model.metadata_props["gconvtool"] = json.dumps(
         {
             "version": __version__,
-            "recipe": "plan" if planned else str(request.recipe),
+            "recipe": "plan" if planned else request.recipe and str(request.recipe),
             "samples": samples,
             "seed": request.seed,
             "sites": {name: outcome.recipe for name, outcome in outcomes.sites.items()},
+            "certificates": [
+                {"rewrite": one.rewrite, "site": one.site, "difference": one.difference}
+                for one in certificates
+            ],
         }
     )

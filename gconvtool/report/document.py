@@ -154,7 +154,11 @@ def conversion(result: Conversion) -> Document:
         "after": {**_totals(result.after), "exact": result.after.exact},
         "folded": result.folded,
         "samples": result.samples,
+        "refined": None
+        if result.refined is None
+        else dict(zip(("error_before", "error_after"), result.refined, strict=True)),
         "sites": [_site(site) for site in result.sites],
+        "certificates": [asdict(certificate) for certificate in result.certificates],
         "drift": _drift(result.drift),
         "drift_source": result.drift_source,
         "warnings": list(result.warnings),

@@ -4,7 +4,15 @@ Units are in the names (`_ms`, `_bytes`, `_db`); a ratio has none. None means th
 not apply or is not known, and never zero.
 """
 
-from gconvtool.results.conversion import FITS, Conversion, Drift, Fit, SiteOutcome, Verification
+from gconvtool.results.conversion import (
+    FITS,
+    Certificate,
+    Conversion,
+    Drift,
+    Fit,
+    SiteOutcome,
+    Verification,
+)
 from gconvtool.results.costs import (
     Analysis,
     Bound,
@@ -45,6 +53,7 @@ __all__ = [
     "Analysis",
     "Block",
     "Bound",
+    "Certificate",
     "Comparison",
     "Conversion",
     "Difference",

@@ -57,7 +57,12 @@ class SiteOutcome:
 
 @dataclass(frozen=True)
 class Conversion:
-    """A converted network: where it lies, what it costs, how far it drifted."""
+    """A converted network: where it lies, what it costs, how far it drifted.
+
+    `refined` are the outputs' relative squared errors over held-out samples before and after a
+    second pass, None where there was none.
+    `certificates` are those of the exact rewrites, where such were asked for and found something.
+    """
 
     model: str
     output: str | None
@@ -70,6 +75,9 @@ class Conversion:
     folded: int = 0
     samples: int = 0
     warnings: tuple[str, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    refined: tuple[float, float] | None = None
+    exact_asked: bool = False
 
     @property
     def converted(self) -> tuple[SiteOutcome, ...]:
@@ -85,3 +93,18 @@ class Verification:
     b: str
     drift: tuple[Drift, ...]
     source: str
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """An exact rewrite: what, where, why nothing changes, and how far its kernel is from the old.
+
+    difference = max|W' − W| / max|W|, with W' the kernel that the new weights make together, in
+    float64; `bound` is what rounding to the stored type explains. What misses it is not written.
+    """
+
+    rewrite: str
+    site: str
+    because: str
+    difference: float
+    bound: float

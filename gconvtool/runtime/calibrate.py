@@ -20,11 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from gconvtool.facts import ConvSite
+from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit.fitting import Observed
 from gconvtool.fit.rows import BUDGET
 from gconvtool.graph.cut import Cutter
+from gconvtool.graph.exact import array
 from gconvtool.graph.surgery import find
+from gconvtool.recipes import HEADS
 from gconvtool.runtime.gather import Pair, observe
 from gconvtool.runtime.inputs import Arrays, Batch, Data
 from gconvtool.runtime.session import Session
@@ -54,6 +56,15 @@ class Sight:
     held_out: Sequence[Pair]
     changed: bool
     settings: Settings
+
+    def flaw(self) -> Skip | None:
+        """Why nothing can be fitted to this or judged by it, if so."""
+        for pairs in (self.converted, self.held_out):
+            if not any(y.size for _, y in pairs):
+                return Skip("no position of it is computed on the samples")
+            if not all(_finite(array) for pair in pairs for array in pair):
+                return Skip("NaN or infinite numbers flow through it on the samples")
+        return None
 
     def asymmetric(self) -> Observed:
         """What really flows in, and what should come out."""
@@ -104,6 +115,8 @@ class Walk:
     def visit(self, site: ConvSite) -> Sight:
         """What is seen at a site; stops must be visited in their order."""
         now, before, changed = self._seen(site.name)
+        if site.op in HEADS:
+            now, before = ([_as_maps(pair, site) for pair in pairs] for pairs in (now, before))
         fitted = slice(self._fitting)
         held_out = now[self._fitting :]
         return Sight(site, now[fitted], before[fitted], held_out, changed, self._settings)
@@ -126,7 +139,7 @@ class Walk:
         self._converted.advance(position)
         source = find(self._base, name).inputs[0]
         assert source is not None
-        x, x_now = (stream.values(source.name) for stream in (self._original, self._converted))
+        x, x_now = (stream.values(source) for stream in (self._original, self._converted))
         y = self._original.advance(position + 1, name)
         due = self._mended(name, y) if changed else y
         return list(zip(x_now, due, strict=True)), list(zip(x, y, strict=True)), changed
@@ -136,13 +149,14 @@ class Walk:
         partner = self._partner(site)
         if partner is None or self._converted is None:
             return list(y)
-        was, now = self._original.values(partner), self._converted.values(partner)
-        return [
-            self._shelf.put(a + b - c) if a.shape == b.shape else a
-            for a, b, c in zip(y, was, now, strict=True)
-        ]
+        was, now = (stream.values(partner) for stream in (self._original, self._converted))
+        with np.errstate(all="ignore"):  # what is not finite is seen later
+            return [
+                self._shelf.put(a + b - c) if a.shape == b.shape else a
+                for a, b, c in zip(y, was, now, strict=True)
+            ]
 
-    def _partner(self, site: str) -> str | None:
+    def _partner(self, site: str) -> ir.Value | None:
         """The value that this one is added to, if that is all that is done with it."""
         made = find(self._base, site).outputs[0]
         uses = list(made.uses())
@@ -150,9 +164,19 @@ class Walk:
             return None
         node, index = uses[0]
         other = node.inputs[1 - index] if (node.op_type, node.domain) == ("Add", "") else None
-        if other is None or other.name is None or not self._original.has(other.name):
-            return None
-        return other.name
+        return other if other is not None and self._original.has(other) else None
+
+
+def _finite(array: np.ndarray) -> bool:
+    """Whether all numbers are: a sum shows it, which takes no room."""
+    with np.errstate(invalid="ignore"):
+        return bool(np.isfinite(array.sum(dtype=np.float64)))
+
+
+def _as_maps(pair: Pair, site: ConvSite) -> Pair:
+    """What a fully connected layer reads, as the maps that were flattened for it."""
+    rows, y = pair
+    return rows.reshape(len(rows), site.channels, *site.kernel), y
 
 
 class _Stream:
@@ -175,13 +199,14 @@ class _Stream:
         batches = [dict(batch) for batch in self._batches]
         return _Stream(model, self._cutter, batches, self._shelf, self._settings, self._position)
 
-    def has(self, name: str) -> bool:
+    def has(self, value: ir.Value) -> bool:
         """Whether a value is alive here."""
-        return all(name in batch for batch in self._batches)
+        return all(value.name in batch for batch in self._batches)
 
-    def values(self, name: str | None) -> list[np.ndarray]:
-        """A value that is alive here, a batch apart."""
-        return [batch[name or ""] for batch in self._batches]
+    def values(self, value: ir.Value) -> list[np.ndarray]:
+        """A value that is alive here, a batch apart; a constant is the same in all."""
+        stored = array(value)
+        return [batch[value.name or ""] if stored is None else stored for batch in self._batches]
 
     def advance(self, end: int, extra: str | None = None) -> list[np.ndarray]:
         """Run up to a cut and keep what crosses it; returns what `extra` names."""

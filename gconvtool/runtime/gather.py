@@ -1,9 +1,10 @@
 """From activations to what a fit needs: an even sample of patches and the outputs due to them.
 
-Filters have D unknowns each, and more patches than some multiple of D change little, so that wide
-maps are sampled: evenly over images and positions. Patches are unfolded a chunk of rows at a time;
-a chunk's moments cost D² whatever it holds, so it holds about D rows or more. Where D × D moments
-do not fit the memory, the sampled patches themselves are kept (`fit.rows`).
+Filters have D unknowns each, and more patches than some multiple of D change little, so that large
+maps are sampled: evenly over images and positions. Narrow layers can afford a larger multiple.
+Patches are unfolded a chunk of rows at a time; a chunk's moments cost D² whatever it holds, so it
+holds about D rows or more. Where D × D moments do not fit the memory, the sampled patches
+themselves are kept (`fit.rows`).
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ Part = tuple[Pair, NDArray[np.intp]]
 
 WORKERS = 2
 """Sums of moments that are added up side by side."""
-ROWS_PER_UNKNOWN = 24
-"""Patches taken for each of a filter's unknowns; more changes little (docs/fit.md)."""
+ROWS_PER_UNKNOWN, MOST_PER_UNKNOWN = 24, 96
+"""Patches taken for each of a filter's unknowns, at least, and at most where that costs little."""
+CHEAP = 6e10
+"""Multiplications, about D² a patch, up to which more patches are taken (docs/fit.md)."""
 CHUNK = 2**22
 """Numbers of patches that are unfolded at once, unless D² is more."""
 
@@ -43,9 +46,10 @@ def observe(
 ) -> Observed:
     """What a fit needs of some batches, in at most about `memory` bytes."""
     unknowns = site.channels // site.groups * prod(site.kernel)
-    kind: type[Seen] = Moments if moments_fit(unknowns, memory // site.groups) else Rows
+    few = _covers_the_map(site) or not moments_fit(unknowns, memory // site.groups)
+    kind: type[Seen] = Rows if few else Moments
     total = site.channels * prod(site.kernel)
-    wanted = ROWS_PER_UNKNOWN * unknowns
+    wanted = _wanted(unknowns)
     if kind is Rows:
         wanted = min(wanted, rows_within(total, site.filters, memory))
     chunks = list(_chunks(_sampled(pairs, wanted, seed), max(unknowns, CHUNK // total)))
@@ -58,6 +62,17 @@ def observe(
     shares = [chunks[i::WORKERS] for i in range(min(WORKERS, len(chunks)))]
     with ThreadPoolExecutor(min(threads or WORKERS, WORKERS)) as pool:
         return reduce(operator.add, pool.map(taken, shares))
+
+
+def _covers_the_map(site: ConvSite) -> bool:
+    """One row a sample: always fewer than unknowns."""
+    return prod(site.kernel) > 1 and (site.input_shape or ())[2:] == site.kernel
+
+
+def _wanted(unknowns: int) -> int:
+    """Patches for so many unknowns."""
+    least, most = ROWS_PER_UNKNOWN * unknowns, MOST_PER_UNKNOWN * unknowns
+    return max(least, min(most, int(CHEAP / unknowns**2)))
 
 
 def _sampled(pairs: Sequence[Pair], wanted: int, seed: int) -> Iterator[Part]:

@@ -11,7 +11,7 @@ from gconvtool.report import words
 from gconvtool.report.tables.table import Table, names, numbers, texts
 from gconvtool.report.terminal.prose import line, title
 from gconvtool.report.terminal.sheet import Sheet
-from gconvtool.results import Conversion, Drift, SiteOutcome
+from gconvtool.results import Certificate, Conversion, Drift, SiteOutcome
 
 LABEL = 11
 
@@ -22,10 +22,13 @@ def conversion_page(result: Conversion) -> RenderableType:
     parts: list[RenderableType] = [title(heading)]
     if result.sites:
         parts += [Text(), Sheet(_sites(result.sites))]
+    if result.certificates:
+        parts += [Text(), title("Exact rewrites"), Sheet(_certificates(result.certificates))]
+    elif result.exact_asked:
+        parts += [Text(), line("Nothing to rewrite exactly was found.")]
     parts += [Text(), *_summary(result)]
     if result.output is None:
-        done = f"{words.plural(len(result.converted), 'convolution')} would be converted"
-        parts.append(line(f"{done}; nothing was written."))
+        parts.append(line("; ".join((*_intended(result), "nothing was written.")).capitalize()))
     return Group(*parts)
 
 
@@ -35,13 +38,40 @@ def _sites(sites: Sequence[SiteOutcome]) -> Table:
     return Table(
         (
             names("Convolution", [site.name for site in sites]),
-            texts("Becomes", [site.recipe or f"kept: {site.reason}" for site in sites]),
+            texts("Becomes", [_becomes(site) for site in sites]),
             numbers("Error", errors, rank=2),
             numbers("MACs before", [words.number(site.macs_before) for site in sites], rank=1),
             numbers("after", after),
         ),
         tuple("" if site.recipe else "dim" for site in sites),
     )
+
+
+def _certificates(certificates: Sequence[Certificate]) -> Table:
+    measured = [f"{one.difference:.1g} ≤ {one.bound:.1g}" for one in certificates]
+    return Table(
+        (
+            names("Where", [one.site for one in certificates]),
+            texts("What", [one.rewrite for one in certificates]),
+            texts("Why", [one.because for one in certificates], rank=2),
+            numbers("Difference", measured, rank=1),
+        )
+    )
+
+
+def _intended(result: Conversion) -> Iterator[str]:
+    """What would be done, of all that was asked for."""
+    if result.sites:
+        yield f"{words.plural(len(result.converted), 'convolution')} would be converted"
+    if result.exact_asked:
+        yield f"{words.plural(len(result.certificates), 'exact rewrite')} would be made"
+
+
+def _becomes(site: SiteOutcome) -> str:
+    """The recipe, and what it was fitted to where that is not the usual."""
+    if site.recipe is None:
+        return f"kept: {site.reason}"
+    return site.recipe if site.fit in (None, "asymmetric") else f"{site.recipe}, {site.fit} fit"
 
 
 def _summary(result: Conversion) -> Iterator[Text]:
@@ -53,6 +83,9 @@ def _summary(result: Conversion) -> Iterator[Text]:
     if result.folded:
         folded = words.plural(result.folded, "node")
         yield line(f"{'Exact':<{LABEL}} {folded} folded into weights")
+    if result.refined is not None:
+        errors = " → ".join(words.percent(error) for error in result.refined)
+        yield line(f"{'2nd pass':<{LABEL}} squared error of the outputs {errors}, held-out samples")
     for part in result.drift:
         yield from _drift(part, result)
 
