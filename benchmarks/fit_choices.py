@@ -5,9 +5,9 @@
 Markdown tables, of the mean error over all converted layers on held-out samples. First, in the
 original network: the separable fit by sweeps, with and without solving for all pointwise weights
 between them; every family at a quarter of the MACs; bottlenecks by how their inputs are grouped;
-groupings by how many exchanges are tried; and the ridge. Then, in whole conversions, the parts of
-the procedure left out one at a time, and the patches taken for each unknown, with the time against
-the first row's.
+groupings by how many exchanges are tried. Then, in whole conversions: how much fits lean on the old
+weights; the parts of the procedure left out one at a time; the second pass; and the patches taken
+for each unknown, with the time against the first row's.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def families_table(seen: list[Seen]) -> None:
     first = 0.0
     for name, recipe_at in families.items():
         before = sum(weights(site) for site, _, _ in seen)
-        after = sum(recipe_at(site).split(site).cost(site) for site, _, _ in seen)
+        after = float(sum(recipe_at(site).split(site).cost(site) for site, _, _ in seen))
         wrong, seconds = mean_error(seen, fitted(recipe_at))
         first = first or seconds
         print(f"| {name} | {after / before:.2f} | {100 * wrong:.2f} % | {seconds / first:.1f}x |")
@@ -178,19 +178,18 @@ def swaps_table(seen: list[Seen]) -> None:
         print(f"| {swaps} | {' | '.join(cells)} |", flush=True)
 
 
-def ridge_table() -> None:
-    print("\n| ridge · n/D | separable(3), 32 samples | output SNR | 256 samples | output SNR |")
+def leaning_table() -> None:
+    """How much fits lean on the old weights, with few samples and with many."""
+    print("\n| leaning · n/D | separable(2), 32 samples | 256 samples | grouped(4), 32 | 256 |")
     print("|---|---|---|---|---|")
-    chosen = moments_room.RIDGE
-    for ridge in (0.001, 0.003, 0.01, 0.02, 0.05):
-        moments_room.RIDGE = ridge
-        cells = []
-        for samples in (32, 256):
-            result = gconvtool.convert(MODEL, recipe=Separable(3), data=CALIB, samples=samples)
-            wrong = np.mean([site.error for site in result.converted if site.error])
-            cells.append(f"{100 * wrong:.2f} % | {result.drift[0].snr_db or 0:.1f} dB")
-        print(f"| {ridge} | {' | '.join(cells)} |", flush=True)
-    moments_room.RIDGE = chosen
+    for lean in (0.001, 0.01, 0.1, 1.0):
+        with mock.patch.object(moments_room, "LEAN", lean):
+            ratios = [
+                snr(recipe, 0, samples)
+                for recipe in (Separable(2), Grouped(4))
+                for samples in (32, 256)
+            ]
+        print(f"| {lean} | {' | '.join(f'{ratio:.1f} dB' for ratio in ratios)} |", flush=True)
 
 
 def parts_table() -> None:
@@ -217,9 +216,32 @@ def parts_table() -> None:
         print(f"| {name} | {' | '.join(texts)} |", flush=True)
 
 
-def snr(recipe: Recipe, seed: int) -> float:
+def passes_table() -> None:
+    """What refining all new weights together adds, over three seeds."""
+    print("\n| recipe | first pass | second | time |")
+    print("|---|---|---|---|")
+    for recipe in (Grouped(4), Separable(2), Bottleneck(16, 8)):
+        ratios, seconds = [], []
+        for passes in (1, 2):
+            start = time.process_time()
+            ratios.append(np.mean([snr(recipe, seed, passes=passes) for seed in range(3)]))
+            seconds.append(time.process_time() - start)
+        first, second = ratios
+        extra = seconds[1] / seconds[0] - 1
+        print(f"| {recipe} | {first:.1f} dB | {second:.1f} dB | {extra:.1f}x |", flush=True)
+
+
+def snr(recipe: Recipe, seed: int, samples: int = 256, passes: int = 1) -> float:
     """Output SNR on the test images."""
-    result = gconvtool.convert(MODEL, recipe=recipe, data=CALIB, test_data=TEST, seed=seed)
+    result = gconvtool.convert(
+        MODEL,
+        recipe=recipe,
+        data=CALIB,
+        test_data=TEST,
+        seed=seed,
+        samples=samples,
+        passes=passes,
+    )
     return result.drift[0].snr_db or 0
 
 
@@ -255,6 +277,7 @@ if __name__ == "__main__":
         families_table(layers)
         inputs_table(layers)
         swaps_table(layers)
-    ridge_table()
+    leaning_table()
     parts_table()
+    passes_table()
     rows_table()

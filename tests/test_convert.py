@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import replace
 
 import nets
 import numpy as np
@@ -15,6 +16,9 @@ import pytest
 import gconvtool
 from gconvtool import Bottleneck, Grouped, Monarch, Separable
 from gconvtool.errors import InputError, MissingError
+from gconvtool.fit.grouping import contiguous
+from gconvtool.fit.structure import GroupedFactors
+from gconvtool.graph import surgery
 from gconvtool.runtime import gather, shelf
 from gconvtool.runtime.session import Session
 
@@ -421,6 +425,10 @@ odd (float[N, 8, 6, 6] x) => (float[N, 8, 6, 6] y)
 }
 """
 SAME = "Conv <pads = [1, 1, 1, 1]>"
+HALF = """
+<ir_version: 8, opset_import: ["": 17]>
+half (float16[N, 8, 6, 6] x) => (float16[N, 8, 4, 4] y) <float16[8, 8, 3, 3] w> { y = Conv (x, w) }
+"""
 BODIES = {
     "a convolution of a constant": f"a = {SAME} (k, w) b = {SAME} (x, v) y = Add (a, b)",
     "a sequence across a cut": (
@@ -472,3 +480,20 @@ def test_one_held_out_row_tells_nothing(tmp_path):
     result = converted(tmp_path, Separable(1), max_layer_error=10)
     assert [site.name for site in result.converted] == ["a"]
     assert "does not vary on the held-out samples" in result.sites[1].reason
+
+
+def test_weights_for_an_input_that_is_always_zero_are_finite(tmp_path):
+    body = f"z = Sub (x, x) a = {SAME} (z, w) b = {SAME} (x, v) y = Add (a, b)"
+    onnx.save(nets.network(ODD.replace("BODY", body)), tmp_path / "net.onnx")
+    np.savez(tmp_path / "fit.npz", x=nets.images(24, shape=(8, 6, 6)))
+    result = converted(tmp_path, Bottleneck(2, 2), max_layer_error=10)
+    assert "b" in {site.name for site in result.converted}
+    for tensor in onnx.load(tmp_path / "out.onnx").graph.initializer:
+        assert np.isfinite(onnx.numpy_helper.to_array(tensor)).all()
+
+
+def test_weights_that_do_not_fit_into_their_type_are_not_stored():
+    network = ir.from_proto(nets.network(HALF))
+    factors = GroupedFactors(np.full((8, 72), 60_000.0), np.zeros(8), contiguous(8, 8, 1), 9)
+    assert surgery.storable(network, "y", factors)
+    assert not surgery.storable(network, "y", replace(factors, weight=2 * factors.weight))

@@ -78,6 +78,11 @@ class Drawing:
         taps = draw(st.lists(st.sampled_from(inner), max_size=2, unique=True)) if inner else []
         self.outputs = [self.maps[-1], *taps]
 
+    def __repr__(self) -> str:
+        """What a failure shows."""
+        outputs = [value.name for value in self.outputs]
+        return f"{self.recipe}, opset {self.opset}, batch {self.batch} => {outputs}\n{self.body}"
+
     def steps(self) -> list[Callable[[], None]]:
         return [
             *(self.pointwise, self.depthwise, self.transposed, self.shared, self.shuffle),
@@ -458,10 +463,10 @@ def read(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def given_away(model: onnx.ModelProto, site: str) -> bool:
-    """A Gather that reads it leaves the network: without that, its own name is the result's."""
-    readers = [node for node in model.graph.node if site in node.input]
+    """Gathers behind it leave the network: without them, its own name is the result's."""
+    moved = [n.output[0] for n in model.graph.node if n.op_type == "Gather" and n.input[0] == site]
     outputs = {value.name for value in model.graph.output}
-    return any(n.op_type == "Gather" and n.output[0] in outputs for n in readers)
+    return any(name in outputs or given_away(model, name) for name in moved)
 
 
 def require_close(
@@ -477,29 +482,35 @@ def require_close(
         assert np.linalg.norm(a.astype(np.float64) - b) <= most * scale + 1e-6
 
 
-def check(drawing: Drawing, data: bool, fits: Sequence[Fit], most: float) -> None:
-    with TemporaryDirectory() as folder:
-        result, before, after = converted(drawing, Path(folder), data, fits)
+def check(drawing: Drawing, data: bool, fits: Sequence[Fit], most: float) -> float:
+    """What the sites are said to miss, at most; more than follows from that is an error."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        result, before, after = converted(drawing, folder, data, fits)
         require_whole(result, before, after)
-        assert gconvtool.analyze(Path(folder) / "out.onnx").totals == result.after
-        require_close(drawing, before, after, 0.02 if drawing.half else most)
-        first = (Path(folder) / "out.onnx").read_bytes()
-        converted(drawing, Path(folder), data, fits)
-        assert (Path(folder) / "out.onnx").read_bytes() == first
+        assert gconvtool.analyze(folder / "out.onnx").totals == result.after
+        missed = sum(site.error or 0.0 for site in result.converted)
+        most = (0.02 if drawing.half else most) + 2 * np.sqrt(missed)
+        require_close(drawing, before, after, most)
+        first = (folder / "out.onnx").read_bytes()
+        converted(drawing, folder, data, fits)
+        assert (folder / "out.onnx").read_bytes() == first
+    return missed
 
 
 def check_blind(drawing: Drawing) -> None:
-    check(drawing, False, FITS, 1e-3)
+    assert check(drawing, False, FITS, 1e-3) < 1e-6
 
 
 def check_walk(drawing: Drawing) -> None:
     """The weights alone again, but judged by what flows through the network, piece by piece."""
-    check(drawing, True, ("data-free",), 1e-3)
+    assert check(drawing, True, ("data-free",), 1e-3) < (0.01 if drawing.half else 1e-6)
 
 
 def check_fit(drawing: Drawing) -> None:
-    """A few samples, and a ridge, leave a little; with less memory they would be fewer."""
-    drawing.memory = BUDGET
+    """A few samples leave a little, and where channels repeat each other, the fits of `pw-dw` may
+    end beside what is best."""
+    drawing.memory = BUDGET  # with less, samples would be fewer
     check(drawing, True, FITS, 0.05)
 
 
@@ -507,7 +518,7 @@ CHECKS = (check_blind, check_walk, check_fit)
 
 
 @pytest.mark.parametrize("done", CHECKS)
-@settings(max_examples=15)
+@settings(max_examples=30)
 @given(drawing=networks())
 def test_any_network_that_can_be_converted_without_loss_is(
     done: Callable[[Drawing], None], drawing: Drawing
