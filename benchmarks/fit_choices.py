@@ -28,14 +28,14 @@ from gconvtool.facts import ConvSite
 from gconvtool.fit import factor, fitting
 from gconvtool.fit import moments as moments_room
 from gconvtool.fit.blocks import BlockFit
-from gconvtool.fit.factor import Factors
 from gconvtool.fit.fitting import SWAPS
 from gconvtool.fit.grouping import find_grouping
 from gconvtool.fit.moments import Index, Moments
+from gconvtool.fit.structure import Factors
 from gconvtool.graph import exact, shapes
 from gconvtool.graph.signature import signature
 from gconvtool.graph.survey import survey
-from gconvtool.pipeline import fits
+from gconvtool.pipeline import choice, fits
 from gconvtool.recipes import Bottleneck, Candidate, Recipe, propose, weights
 from gconvtool.runtime import calibrate, gather, inputs
 
@@ -195,10 +195,10 @@ def leaning_table() -> None:
 def parts_table() -> None:
     """Whole conversions: what each part of the procedure is worth, over three seeds."""
     left_out = {
-        "all of it": mock.patch.object(fits, "CLOSE", fits.CLOSE),
+        "all of it": mock.patch.object(choice, "CLOSE", choice.CLOSE),
         "shortcuts not mended": mock.patch.object(calibrate.Walk, "_partner", return_value=None),
         "streams not tied": mock.patch.object(fits.streams, "tied", return_value={}),
-        "asymmetric fits alone": mock.patch.object(fits, "CLOSE", np.inf),
+        "asymmetric fits alone": mock.patch.object(choice, "CLOSE", np.inf),
     }
     print("\n| procedure | separable(2) | time | grouped(4) | time |")
     print("|---|---|---|---|---|")

@@ -44,7 +44,8 @@ from numpy.typing import NDArray
 import gconvtool
 from gconvtool.drift import Reference, compare
 from gconvtool.errors import GconvError
-from gconvtool.recipes import Grouped, parse
+from gconvtool.notation import parse
+from gconvtool.recipes import Grouped
 from gconvtool.results import FITS, Conversion, Drift, Fit
 from gconvtool.runtime.session import Session
 
@@ -271,7 +272,7 @@ def converted(task: Task) -> Outcome:
         task.model,
         task.output,
         recipe=parse(task.recipe),
-        data=str(task.calib),
+        data=None if task.fit == "data-free" else str(task.calib),  # not even for the bias
         test_data=str(task.test),
         samples=task.samples,
         force=True,

@@ -38,10 +38,11 @@ def kind(site: ConvSite) -> Kind:
         return "grouped-pointwise" if pointwise else "grouped"
     if site.filters != site.channels:
         return "depthwise-multiplier"
-    return "gdc" if _covers_the_map(site) else "depthwise"
+    return "gdc" if covers_the_map(site) else "depthwise"
 
 
-def _covers_the_map(site: ConvSite) -> bool:
+def covers_the_map(site: ConvSite) -> bool:
+    """Whether the kernel is as large as the map, so that one position is left."""
     if site.transposed or site.input_shape is None or site.output_shape is None:
         return False
     return (

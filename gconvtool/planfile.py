@@ -16,12 +16,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from gconvtool import notation
 from gconvtool._version import __version__
 from gconvtool.errors import InputError
 from gconvtool.facts import Skip
 from gconvtool.plan import Channels, Entry, Lists
-from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Recipe, Separable
-from gconvtool.recipes import parse as parse_recipe
+from gconvtool.recipes import Recipe
 from gconvtool.spellings import SPELLINGS, Spelling
 
 SCHEMA = "gconvtool.plan/1"
@@ -56,23 +56,6 @@ class PlanFile:
     spelling: Spelling | None = None
     tool: str | None = __version__
     file: str | None = field(default=None, compare=False)
-
-
-def written(recipe: Recipe) -> str:
-    """The recipe as `recipes.parse` reads it."""
-    match recipe:
-        case Grouped(groups):
-            return f"groups={groups}"
-        case Separable(rank, "dw-pw"):
-            return f"separable:rank={rank}"
-        case Separable(rank, order):
-            return f"separable:rank={rank},order={order}"
-        case Bottleneck(groups, width):
-            return f"bottleneck:groups={groups},width={width}"
-        case Monarch(groups):
-            return f"monarch:groups={groups}"
-        case Gdc(rank):
-            return f"gdc:rank={rank}"
 
 
 def text(plan: PlanFile) -> str:
@@ -188,7 +171,7 @@ def _entry(site: object, where: str) -> Entry:
 
 def _recipe(text: str, where: str) -> Recipe:
     try:
-        return parse_recipe(_called(text))  # what cannot be shown as it is cannot be a recipe
+        return notation.parse(_called(text))  # what cannot be shown as it is cannot be a recipe
     except InputError as error:
         raise InputError(f"{where}: recipe: {error}") from error
 
@@ -287,7 +270,7 @@ def _site_document(entry: Entry) -> dict[str, Any]:
     known = entry.error is not None and isfinite(entry.error)  # JSON has no infinite numbers
     return {
         "name": entry.name,
-        "recipe": written(entry.recipe),
+        "recipe": notation.written(entry.recipe),
         **({} if channels is None else {"channels": _sides(channels)}),
         "error": entry.error if known else None,
     }

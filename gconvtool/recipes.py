@@ -26,7 +26,6 @@ A recipe that is not allowed at a site, or would not be cheaper there, is a `Ski
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, isqrt, prod
@@ -42,16 +41,6 @@ STEM_CHANNELS = 4
 HEADS = frozenset({"Gemm", "MatMul"})
 """Operators of fully connected layers."""
 FULLY_CONNECTED = "a fully connected layer: gdc is for those"
-FORMS = (
-    r"groups=(?P<groups>\d{1,9})",
-    r"(?P<name>separable)(:rank=(?P<rank>\d{1,9})(,order=(?P<order>dw-pw|pw-dw))?)?",
-    r"(?P<name>separable):order=(?P<order>dw-pw|pw-dw)",
-    r"(?P<name>bottleneck):groups=(?P<groups>\d{1,9}),width=(?P<width>\d{1,9})",
-    r"(?P<name>monarch):groups=(?P<groups>\d{1,9})",
-    r"(?P<name>gdc)(:rank=(?P<rank>\d{1,9}))?",
-)
-"""How recipes are written on the command line."""
-
 Order: TypeAlias = Literal["dw-pw", "pw-dw"]
 
 
@@ -342,37 +331,6 @@ def legal_groups(site: ConvSite) -> tuple[int, ...]:
     most = gcd(*_group(site))
     low = [divisor for divisor in range(1, isqrt(most) + 1) if most % divisor == 0]
     return tuple(sorted({*low, *(most // divisor for divisor in low)} - {1}))
-
-
-def parse(text: str) -> Recipe:
-    """A recipe from `groups=4`, `separable:rank=3,order=pw-dw`, `bottleneck:groups=4,width=16`,
-    `monarch:groups=4` or `gdc:rank=2`.
-
-    `separable` and `gdc` may leave out what follows them, or a part of it.
-
-    Raises:
-        InputError: it is none of these.
-    """
-    match = next((found for form in FORMS if (found := re.fullmatch(form, text))), None)
-    if match is None:
-        raise InputError(
-            f"{text}: no such recipe; write groups=4, separable:rank=2 or gdc:rank=1 with your "
-            "numbers (:rank=… may be left out), separable:rank=2,order=pw-dw, "
-            "bottleneck:groups=4,width=16 or monarch:groups=4"
-        )
-    said = {name: value for name, value in match.groupdict().items() if value}
-    numbers = {name: int(value) for name, value in said.items() if name not in ("order", "name")}
-    match said.get("name"):
-        case "bottleneck":
-            return Bottleneck(**numbers)
-        case "monarch":
-            return Monarch(**numbers)
-        case "gdc":
-            return Gdc(**numbers)
-        case "separable":
-            order: Order = "pw-dw" if said.get("order") == "pw-dw" else "dw-pw"
-            return Separable(numbers.get("rank", DEFAULT_RANK), order)
-    return Grouped(**numbers)
 
 
 def _group(site: ConvSite) -> tuple[int, int]:

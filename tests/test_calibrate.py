@@ -8,10 +8,10 @@ import onnx_ir as ir
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from gconvtool.fit.factor import GroupedFactors, SeparableFactors
 from gconvtool.fit.grouping import contiguous
 from gconvtool.fit.moments import Moments
 from gconvtool.fit.patches import Window, outputs
+from gconvtool.fit.structure import GroupedFactors, SeparableFactors
 from gconvtool.graph import shapes, surgery
 from gconvtool.graph.survey import survey
 from gconvtool.runtime import gather

@@ -19,7 +19,9 @@ from gconvtool.errors import InputError, MissingError
 from gconvtool.fit.grouping import contiguous
 from gconvtool.fit.structure import GroupedFactors
 from gconvtool.graph import surgery
+from gconvtool.pipeline.source import Feed, Network, count, fed_like
 from gconvtool.runtime import gather, shelf
+from gconvtool.runtime.inputs import Data
 from gconvtool.runtime.session import Session
 
 TWO_INPUTS = """
@@ -414,6 +416,9 @@ def test_costs_are_those_of_the_batch_that_the_model_insists_on(tmp_path):
     result = converted(tmp_path, Grouped(2), max_layer_error=10)
     assert result.before == gconvtool.analyze(tmp_path / "net.onnx").totals
     assert result.after == gconvtool.analyze(tmp_path / "out.onnx").totals
+    network = Network.open(tmp_path / "net.onnx")
+    feed = fed_like(Feed(), Data("test", feeds), network.batch(1))  # as bench counts
+    assert count(network, feed).totals == result.before
 
 
 ODD = """

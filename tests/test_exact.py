@@ -12,13 +12,8 @@ import pytest
 from models import Numbers, model, ort
 from onnx.reference import ReferenceEvaluator
 
-from gconvtool.graph.exact import (
-    array,
-    constant,
-    fold_batch_norms,
-    opset,
-    privatise_initializers,
-)
+from gconvtool.graph.exact import fold_batch_norms, privatise_initializers
+from gconvtool.graph.parts import array, constant, opset
 from gconvtool.graph.save import serialise
 
 CONV_NORM = """

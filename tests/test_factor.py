@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gconvtool.fit.blocks import balanced_parts
 from gconvtool.fit.factor import (
-    SMALLEST,
     bottleneck,
     grouped,
     monarch,
@@ -19,6 +19,7 @@ from gconvtool.fit.factor import (
     separable,
 )
 from gconvtool.fit.grouping import Grouping, contiguous
+from gconvtool.fit.least_squares import SMALLEST
 from gconvtool.fit.moments import Moments
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -210,3 +211,12 @@ def test_whatever_is_dead_every_fit_is_finite(alive):
         assert np.isfinite(kernel).all()
         assert np.abs(kernel).max() < 1e3
         assert moments.error(kernel, factors.bias) <= 1
+
+
+def test_a_dead_part_is_zero_on_both_sides():
+    u, v = np.ones((1, 3, 2)), np.full((1, 2, 4), 1e50)
+    u[:, :, 1] = 0
+    mix, taps = balanced_parts(u, v)
+    np.testing.assert_allclose(mix @ taps, u @ v)
+    assert not mix[:, :, 1].any()
+    assert not taps[:, 1].any()

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from models import site
 
-from gconvtool.fit.factor import Factors
 from gconvtool.fit.fitting import fit
 from gconvtool.fit.moments import Moments
 from gconvtool.fit.per_group import PerGroup
-from gconvtool.fit.structure import side_by_side
+from gconvtool.fit.structure import Factors, side_by_side
 from gconvtool.recipes import Bottleneck, Grouped, Monarch, Recipe, Separable
 
 C, N = 8, 16

@@ -15,8 +15,8 @@ from models import proto
 from onnx import TensorProto, helper, numpy_helper
 
 from gconvtool.errors import InputError
-from gconvtool.graph.exact import array
 from gconvtool.graph.load import load
+from gconvtool.graph.parts import array
 from gconvtool.graph.save import serialise
 from gconvtool.pipeline.analyze import analyze
 

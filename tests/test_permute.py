@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import Numbers, model, ort
 
-from gconvtool.fit.factor import GroupedFactors
 from gconvtool.fit.grouping import Grouping
+from gconvtool.fit.structure import GroupedFactors
 from gconvtool.graph import shapes, surgery
-from gconvtool.graph.exact import array
+from gconvtool.graph.parts import array
 from gconvtool.graph.permute import Absorbed, absorb
 
 SHAPES = {

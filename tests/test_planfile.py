@@ -16,7 +16,7 @@ from gconvtool.errors import InputError
 from gconvtool.facts import Skip
 from gconvtool.plan import Channels, Entry
 from gconvtool.planfile import PlanFile
-from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Recipe, Separable, parse
+from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Recipe, Separable
 from gconvtool.spellings import SPELLINGS
 
 CHANNELS = Channels(((0, 2), (1, 3)), ((0,), (1,)))
@@ -135,11 +135,6 @@ def test_a_plan_is_written_to_be_edited_by_hand() -> None:
 @given(plans())
 def test_what_is_written_is_read_back(plan: PlanFile) -> None:
     assert planfile.parse(planfile.text(plan), "plan.json") == plan
-
-
-@given(RECIPES)
-def test_a_written_recipe_is_parsed_back(recipe: Recipe) -> None:
-    assert parse(planfile.written(recipe)) == recipe
 
 
 def test_little_is_enough_for_a_plan() -> None:

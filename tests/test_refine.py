@@ -12,10 +12,10 @@ import pytest
 from gconvtool.facts import Skip
 from gconvtool.fit.structure import SeparableFactors
 from gconvtool.graph import shapes, surgery
-from gconvtool.runtime import refine as room
 from gconvtool.runtime.calibrate import Settings
 from gconvtool.runtime.inputs import Data
-from gconvtool.runtime.refine import Refined, backward, refine
+from gconvtool.runtime.movable import Plan, backward
+from gconvtool.runtime.refine import Refined, refine
 from gconvtool.runtime.session import Session
 
 SITES = ("a", "b", "d")
@@ -92,12 +92,12 @@ def test_a_network_with_nothing_converted_is_refused():
 
 def test_sums_stand_for_the_outputs_that_enter_them():
     base, work = network(rank=1)
-    assert room._Plan(base, work, SITES).targets == ["scores", "a", "sum", "d"]
+    assert Plan(base, work, SITES).targets == ["scores", "a", "sum", "d"]
 
 
 def test_gradients_are_those_of_the_loss():
     base, work = network(rank=1)
-    plan, feeds = room._Plan(base, work, SITES), data(3, seed=4).feeds
+    plan, feeds = Plan(base, work, SITES), data(3, seed=4).feeds
     student, rng = Session(plan.student(), threads=1), np.random.default_rng(0)
     made = student.run({**feeds, **plan.weights})
     values = {**feeds, **made, **plan.constants, **plan.weights}

@@ -173,7 +173,7 @@ def _limits(given: config.Budgets, configured: config.Budgets) -> Limits:
 
 def _recipes(words: Sequence[str]) -> tuple[Recipe, ...]:
     """What to try, each once."""
-    from gconvtool.recipes import parse
+    from gconvtool.notation import parse
 
     try:
         return tuple(dict.fromkeys(parse(word) for word in words))

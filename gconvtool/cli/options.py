@@ -114,7 +114,8 @@ def recipe(
     Raises:
         InputError: two recipes, a rank without what has one, or a word that is no recipe.
     """
-    from gconvtool.recipes import DEFAULT_RANK, Gdc, Grouped, Separable, parse
+    from gconvtool.notation import parse
+    from gconvtool.recipes import DEFAULT_RANK, Gdc, Grouped, Separable
 
     asked = {
         "--groups": groups is not None,

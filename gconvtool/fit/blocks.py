@@ -100,7 +100,10 @@ def balanced_parts(u: Array, v: Array) -> tuple[Array, Array]:
     rows, mix = np.linalg.norm(v, axis=2), np.linalg.norm(u, axis=1)
     alive = (rows > 0) & (mix > 0)
     scale = np.sqrt(np.divide(mix, rows, out=np.ones_like(rows), where=alive))
-    return u / scale[:, None, :], v * scale[:, :, None]
+    return (
+        np.where(alive[:, None, :], u / scale[:, None, :], 0.0),
+        np.where(alive[:, :, None], v * scale[:, :, None], 0.0),
+    )
 
 
 def _low_rank(seen: Seen, blocks: Index, rank: int) -> tuple[Array, Array]:

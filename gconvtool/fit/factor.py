@@ -21,7 +21,7 @@ import numpy as np
 
 from gconvtool.fit.blocks import SWEEPS, reduced_rank
 from gconvtool.fit.grouping import Grouping, columns
-from gconvtool.fit.least_squares import SMALLEST, Seen, flushed, solve
+from gconvtool.fit.least_squares import Seen, flushed, solve
 from gconvtool.fit.moments import Array, Index
 from gconvtool.fit.pointwise_first import pointwise_first as alternating
 from gconvtool.fit.structure import (
@@ -32,21 +32,6 @@ from gconvtool.fit.structure import (
     PointwiseFirstFactors,
     SeparableFactors,
 )
-
-__all__ = [
-    "SMALLEST",
-    "BottleneckFactors",
-    "Factors",
-    "GroupedFactors",
-    "MonarchFactors",
-    "PointwiseFirstFactors",
-    "SeparableFactors",
-    "bottleneck",
-    "grouped",
-    "monarch",
-    "pointwise_first",
-    "separable",
-]
 
 AnyFactors = TypeVar("AnyFactors", bound=Factors)
 

@@ -16,6 +16,7 @@ from gconvtool.fit.grouping import Grouping, contiguous, find_grouping
 from gconvtool.fit.least_squares import Seen
 from gconvtool.fit.moments import Index
 from gconvtool.fit.per_group import PerGroup
+from gconvtool.fit.structure import Factors
 from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Recipe, Separable
 
 SWAPS = 60
@@ -41,7 +42,7 @@ NOTHING = Given()
 
 def fit(
     recipe: Recipe, seen: Observed, taps: int, rng: np.random.Generator, given: Given = NOTHING
-) -> factor.Factors:
+) -> Factors:
     """The best weights that the recipe allows.
 
     Args:
@@ -65,7 +66,7 @@ def _fit(
     rng: np.random.Generator,
     grouping: Grouping | None,
     given: Given,
-) -> factor.Factors:
+) -> Factors:
     channels = seen.size // taps
     match recipe:
         case Grouped(groups):

@@ -19,7 +19,7 @@ from gconvtool.facts import ConvSite
 from gconvtool.fit.convolving import to_input
 from gconvtool.fit.patches import Window
 from gconvtool.graph.constants import int_attribute, ints_attribute
-from gconvtool.graph.exact import array
+from gconvtool.graph.parts import array
 from gconvtool.graph.sites import conv_site
 
 Array: TypeAlias = NDArray[Any]

@@ -17,8 +17,8 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.graph.constants import int_attribute, ints_attribute, number, shape_of
-from gconvtool.graph.exact import array
 from gconvtool.graph.orders import Order
+from gconvtool.graph.parts import array
 
 
 @dataclass(frozen=True)

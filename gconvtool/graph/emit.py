@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.fit.moments import Array, Index
-from gconvtool.graph.exact import array, opset
+from gconvtool.graph.parts import array, opset
 
 WINDOW = ("strides", "pads", "dilations", "auto_pad")
 FIRST_OPSET_WITH_SPLIT_AS_INPUT = 13

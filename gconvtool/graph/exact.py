@@ -18,18 +18,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
 from gconvtool.fit.moments import Array
 from gconvtool.graph.constants import int_attribute, ints_attribute
-from gconvtool.graph.load import readable
+from gconvtool.graph.parts import Numbers, array, constant, drop_unread, opset
 
-Numbers: TypeAlias = NDArray[np.generic]
 FIRST_IR_WITH_PRIVATE_INITIALIZERS = 4
 FIRST_OPSET_WITHOUT_IS_TEST = 7
 DEFAULT_EPSILON = 1e-5
@@ -58,43 +55,6 @@ def fold_batch_norms(model: ir.Model) -> int:
     with np.errstate(all="ignore"):  # what is not finite is not folded
         before = sum(_fold_into_producer(node, graph) for node in list(graph))
         return before + sum(_fold_into_readers(node, graph) for node in list(graph))
-
-
-def opset(model: ir.Model) -> int:
-    """The version of ONNX's own operators, under either name of their domain; 0 for none."""
-    return model.opset_imports.get("") or model.opset_imports.get("ai.onnx", 0)
-
-
-def array(value: ir.Value | None) -> Numbers | None:
-    """The numbers of a stored constant, in its own type; None for anything computed."""
-    if value is None or value.is_graph_input():
-        return None
-    tensor = ir.convenience.get_const_tensor(value)
-    if tensor is None:
-        return None
-    with readable(f"weight {value.name}"):
-        return tensor.numpy()
-
-
-def constant(graph: ir.Graph, name: str, numbers: Numbers) -> ir.Value:
-    """A new initializer of the graph, under this name or one like it that is free."""
-    taken = ir.convenience.create_value_mapping(graph)
-    while name in taken:
-        name += "_"
-    value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(numbers), name=name))
-    graph.register_initializer(value)
-    return value
-
-
-def drop_unread(graph: ir.Graph, value: ir.Value | None) -> None:
-    """Remove a constant that nothing reads any more."""
-    if value is None or value.uses() or value.is_graph_output() or value.is_graph_input():
-        return
-    maker = value.producer()
-    if maker is not None and maker.op_type == "Constant" and maker.graph is graph:
-        graph.remove(maker, safe=True)
-    elif value.name is not None and value.name in graph.initializers:
-        del graph.initializers[value.name]
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,18 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gconvtool.facts import ConvSite, Skip
+from gconvtool.fit.hidden import rounding
 from gconvtool.fit.moments import Array
 from gconvtool.graph import surgery
 from gconvtool.graph.constants import int_attribute, number, shape_of
-from gconvtool.graph.exact import Numbers, array, constant, drop_unread, opset
-from gconvtool.graph.pooling import FIRST_OPSET_THAT_BROADCASTS, rounding
+from gconvtool.graph.parts import (
+    FIRST_OPSET_THAT_BROADCASTS,
+    Numbers,
+    array,
+    constant,
+    drop_unread,
+    opset,
+)
 from gconvtool.graph.sites import FLATTENING, PASSING
 from gconvtool.graph.surgery import Factors, find
 from gconvtool.results.conversion import Certificate

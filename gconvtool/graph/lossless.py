@@ -36,7 +36,7 @@ from gconvtool.fit.structure import (
     SeparableFactors,
 )
 from gconvtool.graph import surgery
-from gconvtool.graph.exact import Numbers, array, constant, drop_unread
+from gconvtool.graph.parts import Numbers, array, constant, drop_unread
 from gconvtool.graph.plain import Plain, families, refused, singles, times
 from gconvtool.recipes import Bottleneck, Candidate, Grouped, Recipe, Separable, weights
 from gconvtool.results.conversion import Certificate

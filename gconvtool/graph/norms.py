@@ -10,7 +10,8 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.fit.moments import Array
-from gconvtool.graph.exact import Affine, array, constant, drop_unread, normalisation
+from gconvtool.graph.exact import Affine, normalisation
+from gconvtool.graph.parts import array, constant, drop_unread
 from gconvtool.graph.surgery import find
 
 

@@ -34,11 +34,10 @@ from gconvtool.graph import shapes
 from gconvtool.graph.channels import Channels, Run, Slot, ends, size_of
 from gconvtool.graph.classes import Classes, Piece
 from gconvtool.graph.constants import shape_of
-from gconvtool.graph.exact import array, drop_unread
 from gconvtool.graph.orders import Order, Orders
+from gconvtool.graph.parts import FIRST_OPSET_THAT_BROADCASTS, array, drop_unread
 
 Numbers: TypeAlias = NDArray[np.generic]
-FIRST_OPSET_THAT_BROADCASTS = 7
 MOST_TIES = 50_000
 """Ties that are tried in search of a better choice: all that it takes below some 220 Gathers, and
 an end to it in larger networks."""
@@ -263,7 +262,7 @@ class _Rewriting:
         drop_unread(self.graph, index)
 
     def _constant(self, name: str, numbers: Numbers) -> ir.Value:
-        """A new initializer. (`exact.constant` looks through the whole graph for each name.)"""
+        """A new initializer. (`parts.constant` looks through the whole graph for each name.)"""
         while name in self.taken:
             name += "_"
         self.taken.add(name)

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit.hidden import rounding
 from gconvtool.fit.moments import Array
-from gconvtool.graph.exact import Numbers, array
+from gconvtool.graph.parts import Numbers, array
 from gconvtool.graph.sites import conv_site
 
 Family: TypeAlias = tuple["Plain", ...]

@@ -20,14 +20,21 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.facts import ConvSite, Shape, Skip, describe_shape
+from gconvtool.fit.hidden import rounding
 from gconvtool.fit.moments import Array
 from gconvtool.graph.constants import int_attribute, ints_attribute, shape_of
-from gconvtool.graph.exact import Numbers, array, constant, drop_unread, opset
+from gconvtool.graph.parts import (
+    FIRST_OPSET_THAT_BROADCASTS,
+    Numbers,
+    array,
+    constant,
+    drop_unread,
+    opset,
+)
 from gconvtool.graph.sites import conv_site
 from gconvtool.kinds import kind
 from gconvtool.results.conversion import Certificate
 
-FIRST_OPSET_THAT_BROADCASTS = 7
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 """Types of number that runtimes have convolutions for."""
 
@@ -274,11 +281,6 @@ def _pool(graph: ir.Graph, node: ir.Node, conv: _Global) -> Certificate:
 
 POOLED = ("Conv", "GlobalAveragePool")
 """Operators whose output is one position a channel; others take their shapes from around them."""
-
-
-def rounding(dtype: np.dtype[np.generic]) -> float:
-    """What rounding to the nearest number changes at most, relative to it."""
-    return float(np.spacing(np.ones((), dtype))) / 2
 
 
 def _certified(

@@ -22,19 +22,20 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from gconvtool.fit.hidden import rounding
 from gconvtool.fit.moments import Array
 from gconvtool.graph import shapes
 from gconvtool.graph.channels import ELEMENTWISE, Channels, Slot, size_of
 from gconvtool.graph.classes import Classes
 from gconvtool.graph.constants import int_attribute
-from gconvtool.graph.exact import (
+from gconvtool.graph.parts import (
+    FIRST_OPSET_THAT_BROADCASTS,
     Numbers,
     array,
     constant,
     drop_unread,
     opset,
 )
-from gconvtool.graph.pooling import FIRST_OPSET_THAT_BROADCASTS, rounding
 from gconvtool.graph.steady import LAYERS, Layer, Mask, Observer, Steady
 from gconvtool.results.conversion import Certificate
 

@@ -25,7 +25,7 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.facts import ConvSite
-from gconvtool.graph.exact import constant
+from gconvtool.graph.parts import constant
 from gconvtool.graph.plain import Plain, insert_before, singles, times
 from gconvtool.results.conversion import Certificate
 

@@ -25,7 +25,8 @@ from onnx.reference import ReferenceEvaluator
 from gconvtool.fit.moments import Array
 from gconvtool.graph.channels import Channels, size_of
 from gconvtool.graph.constants import int_attribute, ints_attribute, shape_of
-from gconvtool.graph.exact import Numbers, array, normalisation
+from gconvtool.graph.exact import normalisation
+from gconvtool.graph.parts import Numbers, array
 from gconvtool.graph.sites import conv_site
 
 Mask: TypeAlias = NDArray[np.bool_]

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from gconvtool.fit.moments import Array
 from gconvtool.fit.structure import Factors
 from gconvtool.graph.emit import Writer
-from gconvtool.graph.exact import array, drop_unread
+from gconvtool.graph.parts import array, drop_unread
 from gconvtool.graph.spelling import write
 from gconvtool.spellings import Spelling
 

@@ -24,7 +24,7 @@ import onnx_ir as ir
 from gconvtool.facts import ConvSite, describe_shape
 from gconvtool.fit import hidden
 from gconvtool.fit.moments import Index
-from gconvtool.graph.exact import Numbers, constant, drop_unread, opset
+from gconvtool.graph.parts import Numbers, constant, drop_unread, opset
 from gconvtool.graph.plain import Family, Plain, families, insert_before, times
 from gconvtool.results.conversion import Certificate
 

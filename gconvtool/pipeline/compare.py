@@ -146,7 +146,7 @@ def bench(
         raise InputError("nothing to compare with: name a second model or a recipe")
     pair = (first, second)
     measured_drift = _drift(pair, samples)
-    counting = fed_like(feed, samples)
+    counting = fed_like(feed, samples, first.network.batch(1))
     totals = [count(contestant.network, counting).totals for contestant in pair]
     placement = {key: c.session().placement() for key, c in zip("ab", pair, strict=True)}
     measured = protocol.measure(

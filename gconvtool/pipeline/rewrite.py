@@ -22,7 +22,7 @@ from gconvtool.kinds import kind
 from gconvtool.pipeline import exactly
 from gconvtool.pipeline.exactly import Certificates, Exact
 from gconvtool.pipeline.fits import Method, Outcomes, fit_all
-from gconvtool.pipeline.source import BATCH, Feed, Network, Progress, count
+from gconvtool.pipeline.source import BATCH, Feed, Network, Progress, count, fed_like
 from gconvtool.plan import Entry, Plan, Selection
 from gconvtool.planfile import PlanFile
 from gconvtool.recipes import Candidate, Gdc, Recipe
@@ -263,13 +263,10 @@ def _split(request: Request) -> Split | None:
 
 
 def _counting(request: Request, split: Split | None) -> Feed:
-    """Where there are data, costs are counted at their sizes: a sample, or the batch that there
-    has to be. What was given wins."""
+    """Where there are data, costs are counted at their sizes."""
     if split is None:
         return request.feed
-    size = request.network.batch(1).samples
-    seen = {name: (size, *array.shape[1:]) for name, array in split.fit.feeds.items()}
-    return replace(request.feed, input_shapes={**seen, **request.feed.input_shapes})
+    return fed_like(request.feed, split.fit, request.network.batch(1))
 
 
 def _fitted(request: Request, prepared: Prepared, work: ir.Model, split: Split | None) -> Outcomes:

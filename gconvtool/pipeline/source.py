@@ -172,9 +172,13 @@ def _warnings(
         yield f"open dimensions leave layers uncounted: give {hint}"
 
 
-def fed_like(feed: Feed, data: Data) -> Feed:
-    """The feed with the input shapes of its data, a sample at a time; what was given wins."""
-    seen = {name: (1, *array.shape[1:]) for name, array in data.feeds.items()}
+def fed_like(feed: Feed, data: Data, batch: Batch) -> Feed:
+    """The feed with the input shapes of its data: a sample, or the batch that there has to be.
+
+    What was given wins.
+    """
+    size = batch.samples if batch.fixed else 1
+    seen = {name: (size, *array.shape[1:]) for name, array in data.feeds.items()}
     return replace(feed, input_shapes={**seen, **feed.input_shapes})
 
 

@@ -24,7 +24,7 @@ from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit.fitting import Observed
 from gconvtool.fit.rows import BUDGET
 from gconvtool.graph.cut import Cutter
-from gconvtool.graph.exact import array
+from gconvtool.graph.parts import array
 from gconvtool.graph.surgery import find
 from gconvtool.recipes import HEADS
 from gconvtool.runtime.gather import Pair, observe

@@ -25,6 +25,7 @@ from gconvtool.fit.moments import Moments
 from gconvtool.fit.patches import Window, outputs, spread
 from gconvtool.fit.per_group import PerGroup
 from gconvtool.fit.rows import Rows, moments_fit, rows_within
+from gconvtool.kinds import covers_the_map
 
 Pair = tuple[NDArray[np.floating], NDArray[np.floating]]
 """A batch of a convolution's inputs x̂, and of the outputs y that it should have."""
@@ -46,7 +47,8 @@ def observe(
 ) -> Observed:
     """What a fit needs of some batches, in at most about `memory` bytes."""
     unknowns = site.channels // site.groups * prod(site.kernel)
-    few = _covers_the_map(site) or not moments_fit(unknowns, memory // site.groups)
+    one_row = prod(site.kernel) > 1 and covers_the_map(site)  # a sample: fewer than unknowns
+    few = one_row or not moments_fit(unknowns, memory // site.groups)
     kind: type[Seen] = Rows if few else Moments
     total = site.channels * prod(site.kernel)
     wanted = _wanted(unknowns)
@@ -62,11 +64,6 @@ def observe(
     shares = [chunks[i::WORKERS] for i in range(min(WORKERS, len(chunks)))]
     with ThreadPoolExecutor(min(threads or WORKERS, WORKERS)) as pool:
         return reduce(operator.add, pool.map(taken, shares))
-
-
-def _covers_the_map(site: ConvSite) -> bool:
-    """One row a sample: always fewer than unknowns."""
-    return prod(site.kernel) > 1 and (site.input_shape or ())[2:] == site.kernel
 
 
 def _wanted(unknowns: int) -> int:

@@ -17,38 +17,34 @@ The best state by the *outputs'* error over held-out samples is kept, which may 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from gconvtool.facts import ConvSite, Skip
-from gconvtool.fit.convolving import to_weight
+from gconvtool.facts import Skip
 from gconvtool.fit.descent import Adam, Coordinates, pace
 from gconvtool.fit.patches import outputs, spread
-from gconvtool.graph import shapes
-from gconvtool.graph.adjoint import Call, back, passes, window_of
-from gconvtool.graph.exact import array
-from gconvtool.graph.sites import conv_site
+from gconvtool.graph.adjoint import window_of
 from gconvtool.runtime.calibrate import Settings
 from gconvtool.runtime.inputs import Arrays, Batch, Data
+from gconvtool.runtime.movable import (
+    Array,
+    Gradients,
+    Movable,
+    Plan,
+    Values,
+    backward,
+    name_of,
+    with_outputs,
+)
 from gconvtool.runtime.session import Session
-
-Array: TypeAlias = NDArray[Any]
-Gradients: TypeAlias = dict[str, Array]
-Values: TypeAlias = Mapping[str, Array]
-"""Numbers by the name of their value."""
 
 STEPS = 96
 STEP = 4e-4
 """The largest step, as a share of an output's spread for each of its unknowns."""
-POSITIONS = 16_000
-"""Positions of the widest map in a batch: gradients over more of them are hardly better."""
-MOST_SAMPLES = 32
 LOOKS = 6
 """How often the held-out samples are looked at."""
 FEWEST_ROWS, ROWS_PER_UNKNOWN = 1000, 8
@@ -64,16 +60,6 @@ class Refined:
     error_before: float
     error_after: float
     steps: int
-
-
-@dataclass(frozen=True)
-class Movable:
-    """A convolution whose weights are refined; a bias has no name where there is none."""
-
-    node: ir.Node
-    site: ConvSite
-    weight: str
-    bias: str | None
 
 
 def refine(
@@ -103,11 +89,11 @@ def refine(
             that are kept from one round to the next, those beyond are computed again.
         progress: called after every step.
     """
-    plan = _Plan(base, work, sites)
+    plan = Plan(base, work, sites)
     if not plan.movable or not plan.targets:
         return Skip("no converted convolution that the network's outputs follow from smoothly")
     teacher = Session(
-        _with_outputs(base, plan.targets), threads=settings.threads, name=settings.name
+        with_outputs(base, plan.targets), threads=settings.threads, name=settings.name
     )
     student = Session(plan.student(), threads=settings.threads, name=settings.name)
     size = batch or plan.batch(student, fit)
@@ -136,80 +122,6 @@ def _descend(
     return Refined(first, least, kept), best
 
 
-class _Plan:
-    """What moves, what it is moved by, and the values that gradients need on their way."""
-
-    def __init__(self, base: ir.Model, work: ir.Model, sites: Collection[str]) -> None:
-        self.model = work.clone()
-        shapes.infer(self.model)
-        self.movable = {m.node: m for m in _movable(self.model, base)}
-        self.active = _active(self.model, self.movable)
-        self.outputs = [_name(v) for v in base.graph.outputs]
-        self.targets = _targets(base, sites, {_name(v) for v in self.active})
-        self.nodes = [n for n in self.model.graph if any(v in self.active for v in n.outputs)]
-        self.weights = {
-            name: np.asarray(array(self.model.graph.initializers[name]))
-            for name in _weights_of(self.movable.values())
-        }
-        read = {v for n in self.nodes for v in (*n.inputs, *n.outputs) if v is not None}
-        self.constants = {_name(v): found for v in read if (found := array(v)) is not None}
-        fed = {_name(v) for v in self.model.graph.inputs}
-        made = {_name(v) for v in read} - self.constants.keys() - fed
-        self.values = sorted(made | {*self.targets, *self.outputs})
-
-    def student(self) -> bytes:
-        """The network with its weights as inputs, and all values that are needed as outputs."""
-        return _with_outputs(self.model, self.values, self.weights)
-
-    def batch(self, student: Session, data: Data) -> int:
-        """Samples whose widest rewritten map has about POSITIONS of them."""
-        made = student.run({**data.take(slice(1)).feeds, **self.weights})
-        maps = (made[_name(node.outputs[0])].shape[2:] for node in self.movable)
-        return max(1, min(MOST_SAMPLES, len(data), POSITIONS // max(map(prod, maps))))
-
-
-def _movable(work: ir.Model, base: ir.Model) -> Iterator[Movable]:
-    """The convolutions whose weights the original does not have."""
-    for node in work.graph:
-        site = conv_site(node) if node.op_type == "Conv" and node.domain == "" else None
-        if site is None or site.pads is None:
-            continue
-        weight, bias = (*(_own(v, work, base) for v in node.inputs[1:]), None)[:2]
-        if weight is not None:
-            yield Movable(node, site, weight, bias)
-
-
-def _own(value: ir.Value | None, work: ir.Model, base: ir.Model) -> str | None:
-    """The name of an initializer of float32 numbers that only `work` has."""
-    name = None if value is None else value.name
-    if value is None or name not in work.graph.initializers or name in base.graph.initializers:
-        return None
-    return name if value.dtype is ir.DataType.FLOAT else None
-
-
-def _active(work: ir.Model, movable: Collection[ir.Node]) -> set[ir.Value]:
-    """Values that weights have an influence on through nodes that gradients pass."""
-    active: set[ir.Value] = set()
-    for node in work.graph:
-        moved = any(v in active and passes(node, i) for i, v in enumerate(node.inputs))
-        if node in movable or moved:
-            active.add(node.outputs[0])
-    return active
-
-
-def _targets(base: ir.Model, sites: Collection[str], active: Collection[str]) -> list[str]:
-    """Outputs of the network and of its sites, or the sums that those enter."""
-    found = [_name(v) for v in base.graph.outputs]
-    for node in base.graph:
-        value = node.outputs[0] if node.outputs else None
-        if value is None or value.name not in sites:
-            continue
-        readers = [use.node for use in value.uses()]
-        joined = len(readers) == 1 and readers[0].op_type == "Add"
-        found.append(_name(readers[0].outputs[0] if joined else value))
-    return [name for name in dict.fromkeys(found) if name in active]
-
-
 class _Teacher:
     """Batches and what the original makes of them; targets are kept as far as memory goes."""
 
@@ -233,7 +145,7 @@ class _Teacher:
 class _Run:
     """Weights on their way."""
 
-    plan: _Plan
+    plan: Plan
     student: Session
     teacher: _Teacher
     seed: int
@@ -290,55 +202,6 @@ class _Run:
                 self.weights[m.bias] = self.plan.weights[m.bias] + shift
 
 
-def backward(
-    nodes: Sequence[ir.Node],
-    movable: Mapping[ir.Node, Movable],
-    active: Collection[ir.Value],
-    values: Values,
-    upstream: Gradients,
-) -> Gradients:
-    """∂L/∂ every weight and bias that moves.
-
-    Args:
-        nodes: those whose outputs are active, in topological order.
-        movable: the ones among them with weights that move.
-        active: values that gradients are wanted of on the way.
-        values: all that these nodes read and make, by name.
-        upstream: ∂L/∂ the targets, by name.
-    """
-    found: Gradients = {name: np.zeros_like(values[name]) for name in _weights_of(movable.values())}
-    pending = defaultdict[str, list[Array]](list)
-    for name, g in upstream.items():
-        pending[name].append(g)
-    for node in reversed(nodes):
-        parts = pending.pop(_name(node.outputs[0]), None)
-        if parts is None:  # nothing that is judged depends on it
-            continue
-        g = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
-        if node in movable:
-            found.update(_of_weights(movable[node], g, values))
-        inputs = tuple(None if v is None else values[_name(v)] for v in node.inputs)
-        call = Call(node, inputs, values[_name(node.outputs[0])])
-        for index, value in enumerate(node.inputs):
-            if value in active and passes(node, index):
-                pending[_name(value)].append(back(call, g, index))
-    return found
-
-
-def _of_weights(m: Movable, g: Array, values: Values) -> Gradients:
-    x = values[_name(m.node.inputs[0])]
-    found = {m.weight: to_weight(g, x, window_of(m.site), m.site.groups)}
-    if m.bias is not None:
-        found[m.bias] = g.sum((0, *range(2, g.ndim)))
-    return found
-
-
-def _weights_of(movable: Iterable[Movable]) -> Iterator[str]:
-    """Names of weights and biases, in one order everywhere."""
-    for m in movable:
-        yield from (m.weight,) if m.bias is None else (m.weight, m.bias)
-
-
 class _Judge:
     """The outputs' relative squared error over held-out samples."""
 
@@ -366,12 +229,12 @@ def _coordinates(m: Movable, rows: Sequence[tuple[Array, Array]]) -> Coordinates
 
 
 def _rows_seen(
-    plan: _Plan, values: Values, parts: int, rng: np.random.Generator
+    plan: Plan, values: Values, parts: int, rng: np.random.Generator
 ) -> list[tuple[Array, Array]]:
     """Patches and outputs of everything that moves, one of so many equal parts of those wanted."""
     found = []
     for m in plan.movable.values():
-        x, made = values[_name(m.node.inputs[0])], values[_name(m.node.outputs[0])]
+        x, made = values[name_of(m.node.inputs[0])], values[name_of(m.node.outputs[0])]
         unknowns = m.site.channels // m.site.groups * prod(m.site.kernel)
         wanted = max(FEWEST_ROWS, ROWS_PER_UNKNOWN * unknowns)
         rows = spread(made.size // made.shape[1], -(-wanted // parts), rng)
@@ -399,27 +262,6 @@ def _variance(parts: Sequence[Array]) -> float:
 def _batches(data: Data, size: int, short: bool = False) -> list[Arrays]:
     """Batches of one size; a last one that is `short` is left out if it is not welcome."""
     return list(data.batches(Batch(size, fixed=not short)))
-
-
-def _with_outputs(
-    model: ir.Model, names: Sequence[str], fed: Mapping[str, Array] | None = None
-) -> bytes:
-    """The serialised model with other outputs, and with some initializers as inputs."""
-    copy = model.clone()
-    values = ir.convenience.create_value_mapping(copy.graph)
-    for name, numbers in (fed or {}).items():
-        value = copy.graph.initializers.pop(name)
-        value.const_value, value.shape = None, ir.Shape(numbers.shape)
-        value.type = ir.TensorType(ir.DataType.from_numpy(numbers.dtype))
-        copy.graph.inputs.append(value)
-    wanted = dict.fromkeys([*names, *(_name(v) for v in copy.graph.outputs)])
-    copy.graph.outputs.clear()
-    copy.graph.outputs.extend(values[name] for name in wanted)
-    return bytes(ir.to_proto(copy).SerializeToString())
-
-
-def _name(value: ir.Value | None) -> str:
-    return "" if value is None else value.name or ""
 
 
 def _store(model: ir.Model, name: str, numbers: Array) -> None:

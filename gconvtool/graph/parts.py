@@ -1,0 +1,51 @@
+"""What every rewrite needs of a graph: its opset, the numbers of constants, new constants."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from gconvtool.graph.load import readable
+
+Numbers: TypeAlias = NDArray[np.generic]
+FIRST_OPSET_THAT_BROADCASTS = 7
+
+
+def opset(model: ir.Model) -> int:
+    """The version of ONNX's own operators, under either name of their domain; 0 for none."""
+    return model.opset_imports.get("") or model.opset_imports.get("ai.onnx", 0)
+
+
+def array(value: ir.Value | None) -> Numbers | None:
+    """The numbers of a stored constant, in its own type; None for anything computed."""
+    if value is None or value.is_graph_input():
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    if tensor is None:
+        return None
+    with readable(f"weight {value.name}"):
+        return tensor.numpy()
+
+
+def constant(graph: ir.Graph, name: str, numbers: Numbers) -> ir.Value:
+    """A new initializer of the graph, under this name or one like it that is free."""
+    taken = ir.convenience.create_value_mapping(graph)
+    while name in taken:
+        name += "_"
+    value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(numbers), name=name))
+    graph.register_initializer(value)
+    return value
+
+
+def drop_unread(graph: ir.Graph, value: ir.Value | None) -> None:
+    """Remove a constant that nothing reads any more."""
+    if value is None or value.uses() or value.is_graph_output() or value.is_graph_input():
+        return
+    maker = value.producer()
+    if maker is not None and maker.op_type == "Constant" and maker.graph is graph:
+        graph.remove(maker, safe=True)
+    elif value.name is not None and value.name in graph.initializers:
+        del graph.initializers[value.name]
