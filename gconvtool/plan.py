@@ -9,8 +9,8 @@ convolution, and groups i·g … i·g + g - 1 lie inside its group i.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TypeAlias
@@ -151,6 +151,29 @@ def replay(
         (name, _repeat(site, refused, wanted.get(name), selection)) for name, site in known.items()
     )
     return Plan(plan.steps, plan.kept, dict(_groups(plan.steps, wanted)))
+
+
+def together(plan: Plan, families: Iterable[Sequence[str]]) -> Plan:
+    """The plan, but sites that share a weight become the same, or stay.
+
+    Each family holds the names of such sites.
+    """
+    becomes = {
+        step.site.name: (step.recipe, plan.channels.get(step.site.name)) for step in plan.steps
+    }
+    misfits = {
+        name: Skip(f"it shares its weight with {other}, which {_said(becomes.get(other))}")
+        for family in families
+        for name in family
+        if name in becomes
+        and (other := next((o for o in family if becomes.get(o) != becomes[name]), None))
+    }
+    steps = tuple(step for step in plan.steps if step.site.name not in misfits)
+    return replace(plan, steps=steps, kept={**plan.kept, **misfits})
+
+
+def _said(becomes: tuple[Recipe, Channels | None] | None) -> str:
+    return "stays as it is" if becomes is None else f"becomes {becomes[0]} of its own"
 
 
 def _gathered(answers: Iterable[tuple[str, Candidate | Skip]]) -> Plan:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from hashlib import sha256
 from typing import TypeAlias
 
 import numpy as np
@@ -35,8 +34,8 @@ from gconvtool.fit.structure import (
     PointwiseFirstFactors,
     SeparableFactors,
 )
-from gconvtool.graph import surgery
-from gconvtool.graph.parts import Numbers, array, constant, drop_unread
+from gconvtool.graph import sharing, surgery
+from gconvtool.graph.parts import Numbers, constant, drop_unread
 from gconvtool.graph.plain import Plain, families, refused, singles, times
 from gconvtool.recipes import Bottleneck, Candidate, Grouped, Recipe, Separable, weights
 from gconvtool.results.conversion import Certificate
@@ -96,7 +95,7 @@ def split(model: ir.Model) -> tuple[Certificate, ...]:
         _write(model, plain, _as_it_is(plain), "split")
         because = f"each of its {plain.site.groups} groups is a dense convolution; {times(1)}"
         done.append(Certificate("split", plain.name, because, 0.0, 0.0))
-    _merge(model.graph, before)
+    sharing.merge(model.graph, before)
     return tuple(done)
 
 
@@ -120,7 +119,7 @@ def _rewrite(
             _write(model, plain, known.factors, spelling)
             done.append(known.certificate)
         if len(family) > 1:
-            _merge(model.graph, before)
+            sharing.merge(model.graph, before)
     return tuple(done)
 
 
@@ -212,20 +211,6 @@ def _drop_biases(graph: ir.Graph, before: set[str]) -> None:
             if node.op_type == "Conv" and index == 2:
                 node.resize_inputs(2)
                 drop_unread(graph, value)
-
-
-def _merge(graph: ir.Graph, before: set[str]) -> None:
-    """New constants that are alike become one, since the old ones were."""
-    first: dict[tuple[object, ...], ir.Value] = {}
-    for name, value in list(graph.initializers.items()):
-        numbers = array(value) if name not in before else None
-        if numbers is None:
-            continue
-        content = sha256(np.ascontiguousarray(numbers).tobytes()).digest()
-        kept = first.setdefault((numbers.dtype, numbers.shape, content), value)
-        if kept is not value:
-            value.replace_all_uses_with(kept)
-            drop_unread(graph, value)
 
 
 def _as_it_is(plain: Plain) -> GroupedFactors:

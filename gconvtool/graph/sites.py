@@ -6,7 +6,6 @@ is as large as the map, so that one position is left.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import ceil, prod
@@ -110,12 +109,8 @@ def head_site(node: ir.Node) -> ConvSite | None:
 
 def refusals(nodes: Iterable[ir.Node]) -> Mapping[ir.Node, Skip]:
     """Convolutions whose weights or surroundings forbid a rewrite, whatever the recipe."""
-    convolutions = [node for node in nodes if is_convolution(node)]
-    uses: Counter[str] = Counter()
-    for node in convolutions:
-        constant = stored(node.inputs[CONVOLUTIONS[node.op_type]])
-        uses[constant.name if constant else ""] += 1
-    return {node: reason for node in convolutions if (reason := _refusal(node, uses)) is not None}
+    convolutions = (node for node in nodes if is_convolution(node))
+    return {node: reason for node in convolutions if (reason := _refusal(node)) is not None}
 
 
 def is_convolution(node: ir.Node) -> bool:
@@ -185,7 +180,7 @@ def _same(size: int | str | None, covered: int, stride: int) -> int | None:
     )
 
 
-def _refusal(node: ir.Node, uses: Counter[str]) -> Skip | None:
+def _refusal(node: ir.Node) -> Skip | None:
     if node.op_type == "ConvTranspose":
         return None  # the recipes say why
     if node.op_type != "Conv":
@@ -193,8 +188,6 @@ def _refusal(node: ir.Node, uses: Counter[str]) -> Skip | None:
     weight = node.inputs[1]
     if weight is None or not _constant(weight):
         return Skip("its weight is not a plain constant")
-    if uses[weight.name or ""] > 1:
-        return Skip("it shares its weight with another convolution")
     if len(node.inputs) > 2 and node.inputs[2] and not _constant(node.inputs[2]):
         return Skip("its bias is not constant")
     return None

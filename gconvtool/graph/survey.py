@@ -19,7 +19,7 @@ from gconvtool.facts import (
     Survey,
     Tensor,
 )
-from gconvtool.graph import control
+from gconvtool.graph import control, sharing
 from gconvtool.graph.constants import CARRIERS, bits_of, content, origin, shape_of, stored
 from gconvtool.graph.load import one_line
 from gconvtool.graph.sites import conv_site, head_site, refusals, renamed
@@ -33,7 +33,8 @@ def survey(model: ir.Model) -> Survey:
     scribe = _Scribe()
     nodes = scribe.facts(graph, "")
     held = tuple(_initializers(model))
-    skipped = {scribe.names[node.outputs[0]]: why for node, why in refusals(graph).items()}
+    reasons = {**sharing.refusals(graph), **refusals(graph)}
+    skipped = {scribe.names[node.outputs[0]]: why for node, why in reasons.items()}
     return Survey(
         nodes=nodes,
         sites=scribe.sites,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -17,13 +17,13 @@ from gconvtool.fit.grouping import Grouping
 from gconvtool.fit.leaning import Weights
 from gconvtool.fit.moments import Array, Index
 from gconvtool.fit.structure import Factors, GroupedFactors, MonarchFactors
-from gconvtool.graph import heads, norms, streams, surgery
+from gconvtool.graph import heads, norms, sharing, streams, surgery
 from gconvtool.kinds import kind
 from gconvtool.pipeline.choice import Fitted, Fitter, WholeMapFitter, best
 from gconvtool.plan import Channels, Entry, Plan
 from gconvtool.recipes import HEADS, Candidate, Gdc, Grouped
 from gconvtool.results import FITS, Fit, SiteOutcome
-from gconvtool.runtime.calibrate import Sight, Walk
+from gconvtool.runtime.calibrate import Followers, Sight, Walk
 from gconvtool.runtime.refine import Refined
 from gconvtool.spellings import Spelling
 
@@ -64,6 +64,7 @@ class Outcomes:
 
 def fit_all(
     plan: Plan,
+    followers: Followers,
     base: ir.Model,
     work: ir.Model,
     walk: Walk | None,
@@ -73,37 +74,49 @@ def fit_all(
 ) -> Outcomes:
     """Fit every step of the plan and put it into `work`, in place; without a walk by weights alone.
 
+    Followers become what the site before them becomes, whose weight they share.
+
     Raises:
         InputError: weights that are not finite.
     """
     outcomes = Outcomes()
     partitions = _Partitions(streams.tied(base, _grouped(plan)))
     steps = {step.site.name: step for step in plan.steps}
-    done = 0
+    following = {name for names in followers.values() for name in names}
     for name in walk.stops if walk else steps:
         if name not in steps:
             assert walk is not None
             refit_norm(walk, work, name)
+        if name not in steps or name in following:
             continue
-        step, done = steps[name], done + 1
+        family = [steps[member] for member in (name, *followers.get(name, ()))]
+        step = family[0]
         sight = None if walk is None else walk.visit(step.site)  # before its weights are in memory
         given = _given(step, plan) or partitions.given(step)
         fitted = _fitted(step, base, sight, method, seed, given)
-        outcomes.sites[name] = outcome = _outcome(step, fitted, method.most(walk is not None))
-        if isinstance(fitted, Fitted) and outcome.recipe is not None:
-            _put(work, step.site, fitted.factors, method.spelling)
+        most = method.most(walk is not None)
+        outcomes.sites.update((s.site.name, _outcome(s, fitted, most)) for s in family)
+        if isinstance(fitted, Fitted) and outcomes.sites[name].recipe is not None:
+            _put(work, [s.site for s in family], fitted.factors, method.spelling)
             partitions.decide(step, fitted.factors)
             channels = _channels(fitted.factors)
-            outcomes.entries[name] = Entry(name, step.recipe, channels, fitted.error)
-        progress(_told(name, fitted), done, len(plan.steps))
+            outcomes.entries.update(
+                (s.site.name, Entry(s.site.name, s.recipe, channels, fitted.error)) for s in family
+            )
+        progress(_told(name, fitted), len(outcomes.sites), len(plan.steps))
     return outcomes
 
 
-def _put(work: ir.Model, site: ConvSite, factors: Factors, spelling: Spelling) -> None:
-    if site.op in HEADS:
-        heads.replace(work, site, factors, spelling)
-    else:
-        surgery.replace(work, site.name, factors, spelling)
+def _put(work: ir.Model, family: Sequence[ConvSite], factors: Factors, spelling: Spelling) -> None:
+    """In the place of sites that share one weight, mostly of one."""
+    before = set(work.graph.initializers)
+    for site in family:
+        if site.op in HEADS:
+            heads.replace(work, site, factors, spelling)
+        else:
+            surgery.replace(work, site.name, factors, spelling)
+    if len(family) > 1:
+        sharing.merge(work.graph, before)
 
 
 def _told(name: str, fitted: Fitted | Skip) -> str:

@@ -16,7 +16,7 @@ from gconvtool._version import __version__
 from gconvtool.errors import InputError
 from gconvtool.facts import ConvSite, Skip, Survey, nested
 from gconvtool.fit.rows import BUDGET
-from gconvtool.graph import exact, heads, norms, permute, save, shapes
+from gconvtool.graph import exact, heads, norms, permute, save, shapes, sharing
 from gconvtool.graph.survey import survey
 from gconvtool.kinds import kind
 from gconvtool.pipeline import exactly
@@ -28,7 +28,7 @@ from gconvtool.planfile import PlanFile
 from gconvtool.recipes import Candidate, Gdc, Recipe
 from gconvtool.results import Analysis, Conversion, SiteOutcome, Totals
 from gconvtool.runtime import inputs
-from gconvtool.runtime.calibrate import Settings, Walk
+from gconvtool.runtime.calibrate import Followers, Settings, Walk
 from gconvtool.runtime.doubts import doubts
 from gconvtool.runtime.inputs import Data, Split
 from gconvtool.runtime.refine import Refined, refine
@@ -88,6 +88,7 @@ class Prepared:
     folded: int
     notes: tuple[str, ...]
     certificates: Certificates
+    followers: Followers
 
 
 def rewrite(request: Request) -> Rewritten:
@@ -167,7 +168,8 @@ def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
     folded = count(Network(prepared.base, request.network.name), counting)
     macs = {layer.name: layer.macs for layer in folded.layers}
     saved = sum(_saved(step, macs.get(name)) or 0 for name, step in steps.items())
-    weights = sum(_added(step) for step in steps.values())
+    shared = {name for names in prepared.followers.values() for name in names}
+    weights = sum(_added(step) for name, step in steps.items() if name not in shared)
     totals = folded.totals
     after = Totals(totals.macs - saved, totals.params + weights, totals.exact)
     outcomes = Outcomes(
@@ -207,8 +209,10 @@ def _prepared(request: Request) -> Prepared:
         raise InputError(
             f"{idle[0]} matches no convolution; analyze {request.network.name} lists their names"
         )
-    planned = _planned(request, sites.values(), refused)
-    return Prepared(base, sites, planned, folded, (*notes, *said), certificates)
+    families = sharing.families(base)
+    planned = planning.together(_planned(request, sites.values(), refused), families)
+    followers = {first: rest for first, *rest in families}
+    return Prepared(base, sites, planned, folded, (*notes, *said), certificates, followers)
 
 
 def _sites_of(facts: Survey, request: Request) -> Mapping[str, ConvSite]:
@@ -278,9 +282,11 @@ def _fitted(request: Request, prepared: Prepared, work: ir.Model, split: Split |
     if split is not None:
         batch = request.network.batch(BATCH)
         sites = [step.site for step in plan.steps]
-        data = (split.fit, split.held_out)
-        walk = Walk(base, work, *data, batch, sites, settings, norms.standing(base))
-    outcomes = fit_all(plan, base, work, walk, request.method, request.seed, request.progress)
+        data, followers = (split.fit, split.held_out), prepared.followers
+        walk = Walk(base, work, *data, batch, sites, settings, norms.standing(base), followers)
+    outcomes = fit_all(
+        plan, prepared.followers, base, work, walk, request.method, request.seed, request.progress
+    )
     if split is not None and request.method.passes > 1 and outcomes.entries:
         walk = None  # what it holds is not needed any more
         outcomes.refined = _refined(request, base, work, split, tuple(outcomes.entries))

@@ -14,8 +14,10 @@ first one is rewritten, both streams are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -31,6 +33,9 @@ from gconvtool.runtime.gather import Pair, observe
 from gconvtool.runtime.inputs import Arrays, Batch, Data
 from gconvtool.runtime.session import Session
 from gconvtool.runtime.shelf import Shelf
+
+Followers: TypeAlias = Mapping[str, Sequence[str]]
+"""Sites that share the weight of one before them, by the name of that one."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,9 @@ class Walk:
     `base` is the original network and does not change; `work` is rewritten by the caller between
     one visit and the next. Samples to fit to and held-out samples travel together but are never
     mixed in a batch. Half of the memory is for what crosses the cuts; beyond that it lies on disk.
+
+    Sites that share a weight are visited once, as the first of them. What flows through the others
+    in the original has then been seen in a walk ahead.
     """
 
     def __init__(
@@ -101,9 +109,13 @@ class Walk:
         sites: Iterable[ConvSite],
         settings: Settings = Settings(),
         norms: Iterable[str] = (),
+        followers: Followers = MappingProxyType({}),
     ) -> None:
         self._base, self._work, self._settings = base, work, settings
-        names = [*(site.name for site in sites), *norms]
+        wanted = [site.name for site in sites]
+        self._followers = {name: followers[name] for name in wanted if name in followers}
+        follow = {name for names in self._followers.values() for name in names}
+        names = [*(name for name in wanted if name not in follow), *norms]
         self._cutter = Cutter(base, names)
         self.stops = sorted(names, key=self._cutter.position)
         self._shelf = Shelf(settings.memory // 2)
@@ -111,15 +123,24 @@ class Walk:
         self._original = _Stream(base, self._cutter, feeds, self._shelf, settings)
         self._converted: _Stream | None = None
         self._fitting = len(list(fit.batches(batch)))
+        self._ahead = self._seen_ahead(follow, feeds)
 
     def visit(self, site: ConvSite) -> Sight:
         """What is seen at a site; stops must be visited in their order."""
         now, before, changed = self._seen(site.name)
         if site.op in HEADS:
             now, before = ([_as_maps(pair, site) for pair in pairs] for pairs in (now, before))
-        fitted = slice(self._fitting)
-        held_out = now[self._fitting :]
-        return Sight(site, now[fitted], before[fitted], held_out, changed, self._settings)
+        ahead = [self._ahead.pop(name) for name in self._followers.get(site.name, ())]
+        seen, original = ([pairs, *ahead] for pairs in (now, before))
+        fit, held_out = slice(self._fitting), slice(self._fitting, None)
+        return Sight(
+            site,
+            [pair for pairs in seen for pair in pairs[fit]],
+            [pair for pairs in original for pair in pairs[fit]],
+            [pair for pairs in seen for pair in pairs[held_out]],
+            changed,
+            self._settings,
+        )
 
     def normalised(self, name: str) -> tuple[Sequence[Pair], Sequence[Pair]]:
         """Inputs and due outputs of a normalisation: those to fit to, and the held-out ones.
@@ -128,6 +149,18 @@ class Walk:
         """
         now, _, changed = self._seen(name)
         return (now[: self._fitting], now[self._fitting :]) if changed else ((), ())
+
+    def _seen_ahead(self, names: Iterable[str], feeds: Sequence[Arrays]) -> dict[str, list[Pair]]:
+        """Pairs in the original stream, before it is gone through site by site."""
+        stream = _Stream(self._base, self._cutter, feeds, self._shelf, self._settings)
+        found = {}
+        for name in sorted(names, key=self._cutter.position):
+            position, source = self._cutter.position(name), find(self._base, name).inputs[0]
+            assert source is not None
+            stream.advance(position)
+            x = stream.values(source)
+            found[name] = list(zip(x, stream.advance(position + 1, name), strict=True))
+        return found
 
     def _seen(self, name: str) -> tuple[list[Pair], list[Pair], bool]:
         """Pairs in the converted and in the original stream, and whether they can differ."""

@@ -89,8 +89,8 @@ def _movable(work: ir.Model, base: ir.Model) -> Iterator[Movable]:
 
 
 def _own(value: ir.Value | None, work: ir.Model, base: ir.Model) -> str | None:
-    """The name of an initializer of float32 numbers that only `work` has."""
-    name = None if value is None else value.name
+    """The name of an initializer of float32 numbers that only `work` has, and once."""
+    name = None if value is None or len(value.uses()) > 1 else value.name
     if value is None or name not in work.graph.initializers or name in base.graph.initializers:
         return None
     return name if value.dtype is ir.DataType.FLOAT else None
