@@ -1,0 +1,184 @@
+"""How far a search may go: what may be lost, or what has to be saved, and whether that holds.
+
+With outputs a of the original and b of the converted network, a loss is counted in
+
+    points   100·(accuracy before − after); without labels 100·(1 − agreement of the largest class)
+    psnr     PSNR before − after, in dB
+    error    ‖b − a‖ / ‖a‖
+    snr      the same, as an SNR of −20·log10(error) dB
+
+Each is zero where nothing is lost, and what is gained is no loss. Of several outputs the worst
+counts, of those that have labels, targets or classes at all; but an output whose error is not known
+leaves the whole unknown. The other limits are on costs:
+
+    speedup  before / after, in time
+    share    after / before, in percent of the MACs
+    count    after, in MACs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isnan, log10
+from typing import Literal, TypeAlias, get_args
+
+from gconvtool.errors import InputError
+from gconvtool.results import Drift
+
+Objective: TypeAlias = Literal["latency", "macs", "params", "size"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+LossKind: TypeAlias = Literal["points", "psnr", "error", "snr"]
+CostKind: TypeAlias = Literal["speedup", "share", "count"]
+
+FORMS: Mapping[LossKind | CostKind, tuple[str, str]] = {
+    "points": ("--max-drop", "%"),
+    "psnr": ("--max-drop", "dB"),
+    "error": ("--max-drop", ""),
+    "snr": ("--min-snr", "dB"),
+    "speedup": ("--min-speedup", "x"),
+    "share": ("--max-macs", "%"),
+    "count": ("--max-macs", ""),
+}
+"""How a limit is written: its option, and the unit behind the number."""
+ROUNDING = 1e-9
+"""Relative: so much over a limit is the rounding of its own arithmetic."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was used of what is allowed, in one measure; None where it is not known."""
+
+    used: float | None
+    most: float
+
+    @property
+    def over(self) -> float | None:
+        """By how much it is over the limit; below zero is what is left."""
+        return None if self.used is None else self.used - self.most
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the limit is kept; None: cannot tell."""
+        return None if self.over is None else self.over <= ROUNDING * self.most
+
+
+@dataclass(frozen=True)
+class LossLimit:
+    """At most so much may be lost; `amount` is as it was said, an SNR in dB."""
+
+    kind: LossKind
+    amount: float
+
+    def __str__(self) -> str:
+        return _written(self.kind, self.amount)
+
+    @property
+    def most(self) -> float:
+        """The largest loss that is allowed, in the measure of `lost`."""
+        return 10 ** (-self.amount / 20) if self.kind == "snr" else self.amount
+
+    def lost(self, drifts: Sequence[Drift]) -> float | None:
+        """What a conversion lost, zero or more; None where that cannot be told."""
+        losses = _LOSSES[self.kind](drifts)
+        known = [loss for loss in losses if loss is not None and not isnan(loss)]
+        return max(0.0, *known) if known and len(known) == len(losses) else None
+
+    def judge(self, drifts: Sequence[Drift]) -> Judged:
+        """Whether a conversion keeps the limit."""
+        return Judged(self.lost(drifts), self.most)
+
+    def told(self, lost: float) -> str:
+        """A loss in the unit of the limit, for people: `0.8%`, `34.9dB`."""
+        if self.kind == "snr":
+            lost = -20 * log10(lost) if lost else inf
+        return f"{lost:.3g}{FORMS[self.kind][1]}"
+
+
+@dataclass(frozen=True)
+class CostLimit:
+    """At most so much may be left of a cost; `amount` is a factor, a percentage or a number."""
+
+    kind: CostKind
+    amount: float
+
+    def __str__(self) -> str:
+        return _written(self.kind, self.amount)
+
+    @property
+    def objective(self) -> Objective:
+        """What is limited."""
+        return "latency" if self.kind == "speedup" else "macs"
+
+    def most(self, before: float) -> float:
+        """The largest cost that is allowed, where it was `before`."""
+        if self.kind == "speedup":
+            return before / self.amount
+        return before * self.amount / 100 if self.kind == "share" else self.amount
+
+    def judge(self, before: float, after: float) -> Judged:
+        """Whether a conversion from one cost to another keeps the limit."""
+        return Judged(after, self.most(before))
+
+
+Limit: TypeAlias = LossLimit | CostLimit
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is made small, and within what; under a limit on costs it is the loss."""
+
+    limit: Limit
+    objective: Objective
+
+
+def require(limit: Limit, *, classes: bool, target: bool) -> None:
+    """See that a limit can be judged, before any work: some output holds scores of classes, the
+    data a target.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if limit.kind == "points" and not classes:
+        raise InputError(
+            f"{limit}: no output holds scores of classes, samples × classes, to count points of; "
+            "limit the output error (--max-drop 0.02) or the SNR (--min-snr 30dB)"
+        )
+    if limit.kind == "psnr" and not target:
+        raise InputError(
+            f"{limit}: a PSNR needs targets: give --data an .npz with a target array, shaped like "
+            "the first output, or limit the SNR against the original (--min-snr 30dB)"
+        )
+
+
+def _written(kind: LossKind | CostKind, amount: float) -> str:
+    """The limit as it would be typed, to the last digit."""
+    option, unit = FORMS[kind]
+    return f"{option} {str(amount).removesuffix('.0')}{unit}"
+
+
+_Losses: TypeAlias = Sequence[float | None]
+
+
+def _points(drifts: Sequence[Drift]) -> _Losses:
+    pairs = [(drift.accuracy_before, drift.accuracy_after) for drift in drifts]
+    lost = [100 * (a - b) for a, b in pairs if a is not None and b is not None]
+    agreed = [drift.top1_agreement for drift in drifts]
+    return lost or [100 * (1 - share) for share in agreed if share is not None]
+
+
+def _decibels(drifts: Sequence[Drift]) -> _Losses:
+    pairs = [(drift.psnr_before, drift.psnr_after) for drift in drifts]
+    return [a - b for a, b in pairs if a is not None and b is not None]
+
+
+def _errors(drifts: Sequence[Drift]) -> _Losses:
+    return [drift.relative_error for drift in drifts]
+
+
+_LOSSES: Mapping[LossKind, Callable[[Sequence[Drift]], _Losses]] = {
+    "points": _points,
+    "psnr": _decibels,
+    "error": _errors,
+    "snr": _errors,
+}
