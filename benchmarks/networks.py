@@ -275,12 +275,19 @@ def converted(task: Task) -> Outcome:
         data=None if task.fit == "data-free" else str(task.calib),  # not even for the bias
         test_data=str(task.test),
         samples=task.samples,
+        input_shapes=shapes(task.test),
         force=True,
         **chosen,
     )
     layers, whole = shares(result)
     made = outcome(task, result.drift)
     return replace(made, converted=len(result.converted), of_layers=layers, of_whole=whole)
+
+
+def shapes(data: Path) -> dict[str, tuple[int, ...]]:
+    """Of one sample: costs are counted at these, without data to fit to as well."""
+    arrays = np.load(data)
+    return {name: (1, *arrays[name].shape[1:]) for name in arrays if name != "target"}
 
 
 def outcome(task: Task, drift: Sequence[Drift]) -> Outcome:
