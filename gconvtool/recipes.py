@@ -11,10 +11,14 @@ position. Here
     gdc(r)                  r·(C·ΠK + C·N)           (Chen et al., MobileFaceNets, 2018)
 
 What comes first in separable(r, pw-dw) meets every input position, Πs of them an output position
-with strides s. bottleneck(g, m) goes by m channels in each of g groups; with one group it is of
-low rank, which thins out 1×1 convolutions too. monarch(g) is for those alone: two 1×1 convolutions
-of g groups, H hidden channels between them, shuffled; H is the largest multiple of g² up to min(C,
-N). A convolution that has G groups is G dense ones of C/G channels and N/G filters each, and a
+with strides s. A transposed convolution spreads each input position over its window, so that there
+it is the other way round: spatial weights meet the (smaller) input with what comes before them,
+and only a pointwise part behind them meets the output. So there pw-dw is the cheaper order.
+
+bottleneck(g, m) goes by m channels in each of g groups; with one group it is of low rank, which
+thins out 1×1 convolutions too. monarch(g) is for those alone: two 1×1 convolutions of g groups, H
+hidden channels between them, shuffled; H is the largest multiple of g² up to min(C, N). A
+convolution that has G groups is G dense ones of C/G channels and N/G filters each, and a
 recipe applies to each of those.
 
 gdc is for what reads a whole feature map at once: a convolution without padding whose kernel
@@ -72,8 +76,10 @@ class Weights:
     def cost(self, site: ConvSite) -> Fraction:
         """MACs an output position; strides say how much larger the input is, if sizes do not."""
         makes, takes = _area(site.output_shape), _area(site.input_shape)
-        larger = Fraction(takes, makes) if makes and takes else prod(site.strides)
-        return Fraction(self.at_output + self.at_input * larger)
+        if makes and takes:
+            return self.at_output + self.at_input * Fraction(takes, makes)
+        larger = Fraction(prod(site.strides))
+        return self.at_output + self.at_input * (1 / larger if site.transposed else larger)
 
 
 class _Costed:
@@ -115,7 +121,7 @@ class Grouped(_Costed):
     def split(self, site: ConvSite) -> Weights:
         """Weights without bias, by the positions that they meet."""
         channels, _ = _group(site)
-        return Weights(site.filters * channels // self.groups * prod(site.kernel))
+        return _met(site, site.filters * channels // self.groups * prod(site.kernel))
 
     def objection(self, site: ConvSite) -> str | None:
         """Why the recipe is not allowed at a dense convolution, if so."""
@@ -150,8 +156,8 @@ class Separable(_Costed):
         channels, _ = _group(site)
         pointwise, taps = self.rank * channels * site.filters, self.rank * prod(site.kernel)
         if self.order == "dw-pw":
-            return Weights(pointwise + taps * site.channels)
-        return Weights(taps * site.filters, at_input=pointwise)
+            return _met(site, taps * site.channels, behind=pointwise)
+        return _met(site, taps * site.filters, before=pointwise)
 
     def between(self, site: ConvSite) -> Shape:
         """The map between the two parts of a branch; None where it is not known."""
@@ -183,8 +189,9 @@ class Bottleneck(_Costed):
     def split(self, site: ConvSite) -> Weights:
         """Weights without bias, by the positions that they meet."""
         channels, filters = _group(site)
+        hidden = site.groups * self.groups * self.width
         spatial = channels // self.groups * prod(site.kernel)
-        return Weights(site.groups * self.groups * self.width * (spatial + filters))
+        return _met(site, hidden * spatial, behind=hidden * filters)
 
     def between(self, site: ConvSite) -> Shape:
         """The map between the two parts; None where it is not known."""
@@ -220,8 +227,8 @@ class Monarch(_Costed):
 
     def split(self, site: ConvSite) -> Weights:
         """Weights without bias, by the positions that they meet."""
-        hidden = self._hidden(site)
-        return Weights(hidden * sum(_group(site)) // self.groups)
+        channels, filters = (self._hidden(site) * side // self.groups for side in _group(site))
+        return _met(site, channels, behind=filters)
 
     def between(self, site: ConvSite) -> Shape:
         """The map between the two parts; None where it is not known."""
@@ -269,8 +276,8 @@ class Gdc(_Costed):
 
     def objection(self, site: ConvSite) -> str | None:
         """Why the recipe is not allowed at a dense convolution, if so."""
-        if no_kernel := _no_kernel(site):
-            return no_kernel
+        if flaw := _no_kernel(site) or _no_map(site):
+            return flaw
         if site.groups > 1:
             return f"already grouped (G = {site.groups})"
         if site.input_shape is None or not all(
@@ -300,7 +307,7 @@ class Candidate:
     @property
     def share(self) -> Fraction:
         """MACs after, as a share of those before."""
-        return self.recipe.split(self.site).cost(self.site) / self.weights_before
+        return share(self.site, self.recipe)
 
 
 def propose(site: ConvSite, recipe: Recipe) -> Candidate | Skip:
@@ -325,12 +332,27 @@ def weights(site: ConvSite) -> int:
     return site.channels // site.groups * site.filters * prod(site.kernel)
 
 
+def share(site: ConvSite, recipe: Recipe) -> Fraction:
+    """MACs of a site with weights under a recipe, as a share of those that it has now."""
+    return recipe.split(site).cost(site) / _met(site, weights(site)).cost(site)
+
+
 def legal_groups(site: ConvSite) -> tuple[int, ...]:
     """The counts above 1 that `Grouped` allows: they divide channels and filters, of a site that
     has groups already those of one group. Ascending."""
     most = gcd(*_group(site))
     low = [divisor for divisor in range(1, isqrt(most) + 1) if most % divisor == 0]
     return tuple(sorted({*low, *(most // divisor for divisor in low)} - {1}))
+
+
+def _met(site: ConvSite, spatial: int, *, before: int = 0, behind: int = 0) -> Weights:
+    """Spatial weights, and pointwise ones before or behind them, by the positions that they meet.
+
+    Behind a transposed convolution the input is spread already.
+    """
+    if site.transposed:
+        return Weights(behind, at_input=before + spatial)
+    return Weights(spatial + behind, at_input=before)
 
 
 def _group(site: ConvSite) -> tuple[int, int]:
@@ -372,16 +394,20 @@ def _no_kernel(site: ConvSite) -> str | None:
     return "1×1: it has no kernel to thin out" if prod(site.kernel) == 1 else None
 
 
+def _no_map(site: ConvSite) -> str | None:
+    return "a transposed convolution: it reads no map as a whole" if site.transposed else None
+
+
 def _unfit(site: ConvSite) -> str | None:
     """Why no recipe applies."""
-    if site.transposed:
-        return "a transposed convolution"
     if weights(site) == 0:
         return "its weight is empty"
     if 1 < site.groups == site.channels:
         return f"already grouped (G = {site.groups}), with one channel a group"
     if site.channels <= STEM_CHANNELS:
         return f"too few input channels ({site.channels})"
+    if site.pads is None and site.transposed:
+        return "its output_shape does not say what it pads: its input is larger, or of unknown size"
     if site.pads is None:
         return "its padding depends on an input size that is not known"
     return None

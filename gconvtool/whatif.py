@@ -1,10 +1,10 @@
 """What a network would cost if a recipe were applied wherever it is allowed. Nothing is rewritten.
 
 MACs are the recipe's own over the sizes of the site: every weight meets every output position, or
-every input position where it is pointwise and comes first; parameters differ by the weights (biases
-stay). A sum of r branches moves more activations than one convolution from x to y: each branch
-reads x and passes a map m from its first to its second part, and r − 1 additions read two maps and
-write one. With |·| in bytes, that is more by
+every input position where it is pointwise and comes first, or transposed; parameters differ by the
+weights (biases stay). A sum of r branches moves more activations than one convolution from x to y:
+each branch reads x and passes a map m from its first to its second part, and r − 1 additions read
+two maps and write one. With |·| in bytes, that is more by
 
     (r − 1)·|x| + 2r·|m| + 4(r − 1)·|y|
 
@@ -128,7 +128,7 @@ def _prospect(
         bytes_after=total((moved, added.weight_bytes, added.activation_bytes)),
         legal_groups=recipes.legal_groups(site),
         reason=reason,
-        loss=reason is None and recipe.split(site).cost(site) > recipes.weights(site),
+        loss=reason is None and recipes.share(site, recipe) > 1,
     )
 
 

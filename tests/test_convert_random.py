@@ -1,7 +1,8 @@
 """Whatever network goes in, the same function comes out, where its weights have what is looked for.
 
 Networks are drawn at random. The weights of their convolutions have a hidden structure, groups of
-shuffled channels or a sum of products, so that converting them to that structure loses nothing.
+shuffled channels or a sum of products, so that converting them to that structure loses nothing;
+those that are `plain` have none, and stay as they are.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Drawing:
         self.weights: dict[str, Numbers] = {}
         self.places: dict[str, str] = {}
         self.partitions: dict[int, Numbers] = {}
+        self.plain: list[str] = []
         axes = draw(st.sampled_from([1, 2, 2, 2, 3]))
         self.inputs = [Map(name, 8, SIZES[axes]) for name in draw(st.sampled_from(["x", "xz"]))]
         self.maps = [*self.inputs]
@@ -250,7 +252,8 @@ class Drawing:
             return
         weight = self.weight(self.normal(x.channels, 8, *[2] * len(x.sizes)))
         sizes = [2 * size for size in x.sizes]
-        self.note(f"ConvTranspose <strides = {[2] * len(sizes)}> ({x.name}, {weight})", 8, sizes)
+        text = f"ConvTranspose <strides = {[2] * len(sizes)}> ({x.name}, {weight})"
+        self.plain.append(self.note(text, 8, sizes).name)
 
     def shared(self) -> None:
         """Two convolutions with one weight; they may get one each, where one is folded into."""
@@ -359,7 +362,7 @@ class Drawing:
         zero, kind = self.weight(np.zeros(())), self.described(x)
         self.body += f"{name}s = ReduceSum <keepdims = 0> ({self.inputs[0].name})\n"
         self.body += f"{name} = Greater ({name}s, {zero})\n"
-        self.note(
+        made = self.note(
             f"If ({name}) <then_branch = t{name} () => ({kind} {name}t) "
             f"{{ {name}t = Sub ({x.name}, {y.name}) }}, "
             f"else_branch = e{name} () => ({kind} {name}e) "
@@ -367,6 +370,7 @@ class Drawing:
             x.channels,
             x.sizes,
         )
+        self.plain.append(f"{made.name}/else_branch/{name}e")
 
     # The whole.
 
@@ -425,6 +429,7 @@ def converted(
         folder / "net.onnx",
         folder / "out.onnx",
         recipe=drawing.recipe,
+        skip=drawing.plain,
         data=str(folder / "fit.npz") if data else None,
         fits=fits,
         spelling=drawing.spelling,

@@ -76,3 +76,43 @@ def test_samples_are_spread_over_all_batches(monkeypatch):
     assert sum(taken) == pytest.approx(36, abs=2)
     assert taken[0] == taken[1] == pytest.approx(3 * taken[2], abs=3)
     assert all(np.all(np.diff(at) > 0) for _, at in parts)
+
+
+UP = site(
+    op="ConvTranspose", channels=4, filters=6, kernel=(3, 4), strides=(2, 1), pads=(1, 1, 0, 1)
+)
+UP_PAIRS = [(x, RNG.standard_normal((len(x), 6, 14, 6))) for x, _ in PAIRS]
+
+
+def spread_out() -> tuple[np.ndarray, np.ndarray]:
+    """Patches of the map with zeros between its rows, by loops: begins are K − 1 − pad."""
+    rows, due = [], []
+    for x, y in UP_PAIRS:
+        padded = np.zeros((len(x), 4, 17, 20))
+        padded[:, :, 1:14:2, 2:7] = x
+        for n, i, j in np.ndindex(len(x), 14, 6):
+            rows.append(padded[n, :, i : i + 3, j : j + 4][:, ::-1, ::-1].ravel())
+            due.append(y[n, :, i, j])
+    return np.array(rows), np.array(due)
+
+
+@pytest.mark.parametrize("chunk", [1, 10**9])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_phases_of_a_transposed_convolution_add_up_to_all_positions(groups, chunk, monkeypatch):
+    monkeypatch.setattr(gather, "CHUNK", chunk)
+    found = observe(replace(UP, groups=groups), UP_PAIRS, 0, 1, PLENTY)
+    x, y = (np.split(numbers, groups, axis=1) for numbers in spread_out())
+    parts = found.parts if isinstance(found, PerGroup) else [found]
+    for part, *numbers in zip(parts, x, y, strict=True):
+        expected = Moments.of(*numbers)
+        assert part.count == expected.count
+        for name in ("x_mean", "y_mean", "xx", "yx", "yy"):
+            np.testing.assert_allclose(getattr(part, name), getattr(expected, name), atol=1e-10)
+
+
+def test_rows_of_a_transposed_convolution_have_all_taps():
+    found = observe(UP, UP_PAIRS, 0, 1, 40_000)
+    assert isinstance(found, Rows)
+    at = {row.tobytes() for row in np.hstack(spread_out()).astype(np.float32) + 0}
+    assert 0 < found.count < 7 * 14 * 6
+    assert all(row.tobytes() in at for row in np.hstack([found.x, found.y]))

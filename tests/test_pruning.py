@@ -287,7 +287,7 @@ def test_steady_channels_are_those_that_do_not_move() -> None:
         w3=np.array([[1, 0], [0, 1], [10, 0]], np.float32),
         b3=np.array([0.5, 0], np.float32),
     )
-    seen = Observer(made.graph, Channels(made.graph))
+    seen = Observer(made.graph, Channels(made.graph), made.opset_imports)
     values = {v.name: seen.of(v) for node in made.graph for v in node.outputs}
     # sigmoid(0) = 1/2 and sigmoid(log 3) = 3/4; doubled 1 and 3/2; four taps of one 4 and 6
     for name, held in {"a": (0, np.log(3)), "s": (0.5, 0.75), "k": (1, 1.5), "d": (4, 6)}.items():

@@ -26,6 +26,7 @@ from gconvtool.recipes import (
     legal_groups,
     objection,
     propose,
+    share,
     weights,
 )
 
@@ -91,13 +92,13 @@ def test_a_candidate_holds_its_site_and_its_recipe() -> None:
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"op": "ConvTranspose"}, "transposed"),
         ({"groups": 8}, "already grouped (G = 8)"),
         ({"kernel": (1, 1)}, "1×1"),
         ({"kernel": (1,)}, "1×1"),
         ({"channels": 3}, "too few input channels (3)"),
         ({"channels": STEM_CHANNELS}, "too few input channels"),
         ({"pads": None}, "padding"),
+        ({"pads": None, "op": "ConvTranspose"}, "output_shape"),
         ({"channels": 0}, "empty"),
         ({"filters": 0}, "empty"),
         ({"kernel": (0, 3)}, "empty"),
@@ -268,6 +269,8 @@ STRIDED = site(
     output_shape=(3, 48, 8, 8),
 )
 INPUT, OUTPUT = (3, 17, 17), (3, 8, 8)
+SPREAD = replace(STRIDED, op="ConvTranspose", output_shape=(3, 48, 35, 35))
+WIDE = (3, 35, 35)
 
 
 @pytest.mark.parametrize(
@@ -287,6 +290,37 @@ def test_weights_and_macs_are_those_of_the_kernels_that_are_made(
     assert recipe.objection(STRIDED) is None
     assert recipe.weights(STRIDED) == sum(prod(weight) for weight, _ in made)
     assert recipe.macs(STRIDED) == sum(multiplied(*part) for part in made)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "made"),
+    [
+        (Grouped(3), [((24, 8, 3, 3), INPUT)]),
+        (Separable(2), 2 * [((24, 1, 3, 3), INPUT), ((48, 12, 1, 1), WIDE)]),
+        (Separable(2, "pw-dw"), 2 * [((48, 12, 1, 1), INPUT), ((48, 1, 3, 3), INPUT)]),
+        (Bottleneck(3, 5), [((24, 5, 3, 3), INPUT), ((48, 3 * 5, 1, 1), WIDE)]),
+    ],
+    ids=str,
+)
+def test_what_is_transposed_meets_the_input(
+    recipe: Recipe, made: list[tuple[tuple[int, ...], tuple[int, ...]]]
+) -> None:
+    assert recipe.objection(SPREAD) is None
+    assert recipe.macs(SPREAD) == sum(multiplied(*part) for part in made)
+    before = multiplied((24, 24, 3, 3), INPUT)
+    assert share(SPREAD, recipe) == Fraction(sum(multiplied(*part) for part in made), before)
+
+
+def test_strides_say_how_much_larger_an_open_output_is() -> None:
+    sizes = {"input_shape": ("N", 24, "H", "W"), "output_shape": ("N", 48, None, None)}
+    # a bottleneck's 3×3 part meets the input, its 1×1 part 2 · 2 times as many positions
+    assert share(replace(SPREAD, **sizes), Bottleneck(1, 5)) == Fraction(
+        10 * 12 * 9 + 4 * 10 * 24, 24 * 24 * 9
+    )
+
+
+def test_a_global_convolution_is_not_transposed() -> None:
+    assert "transposed" in (objection(site(op="ConvTranspose"), Gdc()) or "")
 
 
 def test_a_monarch_joins_every_input_to_every_output() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -40,6 +40,7 @@ class Layer:
     dtype: Any = np.float32
     opset: int = 17
     window: tuple[tuple[str, Any], ...] = ()
+    op: str = "Conv"
 
     @property
     def channels(self) -> int:
@@ -61,13 +62,15 @@ class Layer:
     def model(self, kernel: Numbers, bias: Numbers) -> onnx.ModelProto:
         """x → Conv `c` → Relu `y`."""
         weight = kernel.reshape(self.filters, self.channels // self.groups, *self.kernel)
+        if self.op == "ConvTranspose":  # inputs first, in each group
+            weight = np.concatenate([part.swapaxes(0, 1) for part in np.split(weight, self.groups)])
         constants = [
             numpy_helper.from_array(numbers.astype(self.dtype), name)
             for name, numbers in (("w", weight), ("b", bias))
         ]
         settings = {"group": self.groups, "kernel_shape": self.kernel, **dict(self.window)}
         nodes = [
-            helper.make_node("Conv", ["x", "w", "b"], ["c"], **settings),
+            helper.make_node(self.op, ["x", "w", "b"], ["c"], **settings),
             helper.make_node("Relu", ["c"], ["y"]),
         ]
         element = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
@@ -174,7 +177,7 @@ def dense(factors: Factors, layer: Layer) -> onnx.ModelProto:
 
 
 def groups_of(model: ir.Model) -> list[int]:
-    convolutions = [node for node in model.graph if node.op_type == "Conv"]
+    convolutions = [node for node in model.graph if node.op_type in ("Conv", "ConvTranspose")]
     return [node.attributes["group"].as_int() for node in convolutions]
 
 
@@ -203,11 +206,27 @@ def layers(draw: st.DrawFn) -> Layer:
     return Layer(*sizes, tuple(kernel), np.float32, opset, tuple(window.items()))
 
 
-@given(layers(), st.sampled_from(list(MAKERS)), st.integers(1, 3), st.integers(0, 99))
+@st.composite
+def transposed(draw: st.DrawFn) -> Layer:
+    """A transposed one, whose output padding is less than its stride, as it has to be."""
+    layer = draw(layers())
+    axes, window = len(layer.kernel), dict(layer.window)
+    strides = window.get("strides", [1] * axes)
+    if draw(st.booleans()):
+        window["output_padding"] = [draw(st.integers(0, stride - 1)) for stride in strides]
+    if window.get("auto_pad", "NOTSET") == "NOTSET" and draw(st.booleans()):
+        window = {**window, "output_shape": [2 * k + 3 for k in layer.kernel]}
+        window.pop("pads", None)
+    return replace(layer, window=tuple(window.items()), op="ConvTranspose")
+
+
+@given(
+    layers() | transposed(), st.sampled_from(list(MAKERS)), st.integers(1, 3), st.integers(0, 99)
+)
 @settings(max_examples=150)
 def test_all_spellings_compute_what_the_kernel_does(layer, kind, rank, seed):
     if kind == "monarch":
-        layer = Layer(layer.groups, layer.blocks, (1,) * len(layer.kernel), opset=layer.opset)
+        layer = replace(layer, kernel=(1,) * len(layer.kernel), window=())
     factors = made(kind, layer, rank, seed)
     (expected,) = ort(dense(factors, layer), x=layer.x)
     for spelling in SPELLINGS:
@@ -317,6 +336,24 @@ def test_the_window_and_the_kernel_are_those_of_the_spatial_part(kind, spelling)
             kernel = node.attributes["kernel_shape"].as_ints()
             assert kernel == node.inputs[1].shape.numpy()[2:]
             assert window_of(node) == ({"strides", "dilations"} if kernel == (3, 2) else set())
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [
+        ("grouped", "Gather ConvTranspose Gather Relu"),
+        ("dw-pw", "ConvTranspose Conv ConvTranspose Conv Add Relu"),
+        ("pw-dw", "Conv ConvTranspose Conv ConvTranspose Add Relu"),
+        ("bottleneck", "Gather ConvTranspose Conv Relu"),
+    ],
+)
+def test_only_the_spatial_part_is_transposed(kind, written):
+    layer = Layer(window=(("strides", [2, 2]), ("output_padding", [1, 0])), op="ConvTranspose")
+    model = rewritten(made(kind, layer, 2), layer, "sum")
+    assert operators(model) == written.split()
+    for node in model.graph:
+        windowed = {"strides", "output_padding"} & set(node.attributes)
+        assert bool(windowed) == (node.op_type == "ConvTranspose")
 
 
 def sizes_of(model: ir.Model) -> list[Sequence[int]]:

@@ -123,13 +123,14 @@ g (float[1, 4, 8, 8] x, float[4, 4, 3, 3] fed, float[4] fed_bias) => (float[1, 4
         ("a = Conv (x, w) y = Conv (a, w, b)", {"a": "shares", "y": "shares"}),
         ("a = Conv (x, w) y = Conv (a, v)", {}),
         (
-            "i = Identity (w) a = Conv (x, w) y = Conv (a, i)",
-            {"y": "plain constant"},
+            "i = Identity (w) j = Cast <to = 1> (w) a = Conv (x, i) y = Conv (a, j)",
+            {},
         ),
         (
-            "i = Identity (w) j = Identity (w) a = Conv (x, i) y = Conv (a, j)",
+            "i = Identity (fed) j = Relu (w) a = Conv (x, i) y = Conv (a, j)",
             {"a": "plain constant", "y": "plain constant"},
         ),
+        ("a = ConvTranspose (x, fed) y = Conv (a, v)", {"a": "plain constant"}),
         ("a = Conv (x, fed) y = Conv (a, w)", {"a": "plain constant"}),
         ("a = Conv (x, v, fed_bias) y = Conv (a, w)", {"a": "bias"}),
         ("a = Conv (x, v, b) y = Conv (a, w, b)", {}),
@@ -292,7 +293,7 @@ def _positions(axis: tuple[int, int, int, int], padding: int) -> int:
     [
         ("1, 1, H, 8", 'Conv <auto_pad = "SAME_UPPER", strides = [2, 1]>'),
         ("1, 1, H, W", 'Conv <auto_pad = "SAME_LOWER", strides = [2, 2]>'),
-        ("1, 4, 8, 8", 'ConvTranspose <auto_pad = "SAME_UPPER">'),
+        ("1, 4, H, 8", "ConvTranspose <output_shape = [9, 9]>"),
     ],
 )
 def test_automatic_padding_without_a_known_size_is_not_known(x: str, node: str) -> None:

@@ -7,11 +7,7 @@ function costs what the operators of its definition cost.
 
 from __future__ import annotations
 
-import pkgutil
-import warnings
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import import_module
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,65 +17,13 @@ import onnx
 import onnx_ir as ir
 import pytest
 from models import Numbers, convolve, ort, spread
-from onnx import numpy_helper
+from wheel import ARCHITECTURES, WEIGHT, Arrays, cases, collected
 
 from gconvtool import analyze
 
-DATA = Path(onnx.__file__).parent / "backend" / "test" / "data"
-WEIGHT = {
-    "CausalConvWithState": 1,
-    "Conv": 1,
-    "ConvInteger": 1,
-    "ConvTranspose": 1,
-    "DeformConv": 1,
-    "QLinearConv": 3,
-}
 MOST = 100_000
 """Multiplications that are worth doing one by one."""
-Arrays = list[Numbers]
-Found = tuple[str, onnx.ModelProto, Arrays, Arrays]
-
-
-@cache
-def _collected() -> Mapping[str, Found]:
-    """The backend's cases of operators, which their modules collect when they are imported."""
-    node = import_module("onnx.backend.test.case.node")
-    modules = [module.name for module in pkgutil.iter_modules(node.__path__)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in modules:
-            if "conv" in name or name == "attention":
-                import_module(f"onnx.backend.test.case.node.{name}")
-    return {
-        case.name: (case.name, case.model, list(case.data_sets[0][0]), list(case.data_sets[0][1]))
-        for case in node._NodeTestCases
-    }
-
-
-def _stored() -> list[Found]:
-    """Models that were exported from PyTorch."""
-    found = []
-    for path in sorted(DATA.glob("pytorch-*/*/model.onnx")):
-        model = onnx.load(path)
-        if _is_convolution(model):
-            held = {
-                tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
-            }
-            x, y = (_array(path.parent / "test_data_set_0" / f"{n}put_0.pb") for n in ("in", "out"))
-            fed = [held.get(name, x) for name in model.graph.node[0].input]
-            found.append((path.parent.name, model, fed, [y]))
-    return found
-
-
-def _is_convolution(model: onnx.ModelProto) -> bool:
-    return len(model.graph.node) == 1 and model.graph.node[0].op_type in WEIGHT
-
-
-def _array(path: Path) -> Numbers:
-    return numpy_helper.to_array(onnx.load_tensor(path))
-
-
-CASES = [*(found for found in _collected().values() if _is_convolution(found[1])), *_stored()]
+CASES = cases(WEIGHT)
 
 
 def _settings(node: onnx.NodeProto) -> dict[str, Any]:
@@ -142,9 +86,9 @@ def test_a_convolution_costs_what_its_definition_multiplies(
 
 EXPANDED = sorted(
     name
-    for name, (_, model, *_) in _collected().items()
+    for name, (_, model, *_) in collected().items()
     if model.graph.node[0].op_type in {"Attention", "CausalConvWithState"}
-    and f"{name}_expanded" in _collected()
+    and f"{name}_expanded" in collected()
 )
 
 
@@ -152,7 +96,7 @@ EXPANDED = sorted(
 @pytest.mark.parametrize("name", EXPANDED)
 def test_an_operator_costs_what_its_definition_as_a_function_costs(name: str) -> None:
     whole, parts = (
-        analyze(ir.from_proto(_collected()[key][1])) for key in (name, f"{name}_expanded")
+        analyze(ir.from_proto(collected()[key][1])) for key in (name, f"{name}_expanded")
     )
     assert whole.totals.exact
     assert whole.totals.macs > 0
@@ -162,13 +106,11 @@ def test_an_operator_costs_what_its_definition_as_a_function_costs(name: str) ->
 
 def test_most_of_those_definitions_can_be_counted_themselves() -> None:
     exact = [
-        analyze(ir.from_proto(_collected()[f"{name}_expanded"][1])).totals.exact
-        for name in EXPANDED
+        analyze(ir.from_proto(collected()[f"{name}_expanded"][1])).totals.exact for name in EXPANDED
     ]
     assert sum(exact) >= len(exact) / 2
 
 
-ARCHITECTURES = sorted((DATA / "light").glob("light_*.onnx"))
 LENGTHS = {"Conv": slice(1, None), "Gemm": slice(1, None), "MatMul": slice(0, 1)}
 """Which dimensions of its weights an output of the operator sums over (Gemm with transB = 1)."""
 

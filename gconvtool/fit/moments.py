@@ -16,7 +16,7 @@ which are right on all patches but for what the structure cannot hold:
 
 as if λ·n white patches more had gone through W. Leaning on zero instead, a plain ridge, makes all
 outputs smaller, which what follows does not average out (docs/fit.md). A small ridge of 1e-5 stays,
-so that what is dead has an inverse.
+so that what is dead has an inverse; what is assumed of unseen data has one already.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class Moments:
         return float(self.yy.sum())
 
     def ridge(self) -> float:
-        """What is added to Cxx's diagonal."""
-        return ridge(np.diagonal(self.xx))
+        """What is added to Cxx's diagonal; nothing where Cxx is assumed, and the identity."""
+        return ridge(np.diagonal(self.xx)) if self.count else 0.0
 
     def leaning(self, weight: Array) -> Moments:
         """The same, with a share of white patches that went through a kernel N × D."""

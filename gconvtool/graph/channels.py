@@ -16,6 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
+from gconvtool.graph.carriers import integers, is_constant
 from gconvtool.graph.constants import int_attribute, ints_attribute, number, shape_of
 from gconvtool.graph.orders import Order
 from gconvtool.graph.parts import array
@@ -100,7 +101,7 @@ class Channels:
         if vector is None:
             return True
         shape = shape_of(vector)
-        if not _constant(vector) or shape is None:
+        if not is_constant(vector) or shape is None:
             return False
         if shape == (size_of(value),):
             self.slots.append(Slot(node, index, 0, value))
@@ -120,7 +121,7 @@ class Channels:
             self.pinned.append(x)  # its axis 1 is none of channels
         if axis < 0 or shape[axis] == 1:
             return True
-        if _constant(x) and shape[axis] == size_of(y):
+        if is_constant(x) and shape[axis] == size_of(y):
             self.slots.append(Slot(node, index, axis, y))
             return True
         return axis == 1 and self.tie(x, y)
@@ -147,20 +148,6 @@ def size_of(value: ir.Value | None) -> int | None:
     shape = None if value is None else value.shape
     size = shape[1] if shape is not None and len(shape) > 1 else None
     return size if isinstance(size, int) and size > 0 else None
-
-
-def _constant(value: ir.Value | None) -> bool:
-    if value is None or value.is_graph_input():
-        return False
-    return ir.convenience.get_const_tensor(value) is not None
-
-
-def _integers(node: ir.Node, name: str, index: int) -> tuple[int, ...] | None:
-    """A list that is an attribute or an input; None if it is absent or computed."""
-    if name in node.attributes:
-        return ints_attribute(node, name, ())
-    numbers = array(node.inputs[index]) if index < len(node.inputs) else None
-    return None if numbers is None else tuple(int(n) for n in numbers.reshape(-1))
 
 
 def _axis(node: ir.Node, default: int) -> int:
@@ -206,9 +193,9 @@ def _resize(channels: Channels, node: ir.Node) -> bool:
 
 
 def _pad(channels: Channels, node: ir.Node) -> bool:
-    pads = _integers(node, "pads", 1)
+    pads = integers(node, "pads", 1)
     rank = len(node.outputs[0].shape or ())
-    axes = _integers(node, "axes", 3) if len(node.inputs) > 3 else tuple(range(rank))
+    axes = integers(node, "axes", 3) if len(node.inputs) > 3 else tuple(range(rank))
     if not rank or pads is None or axes is None or len(pads) != 2 * len(axes):
         return False
     begins = {axis % rank: begin for axis, begin in zip(axes, pads, strict=False)}
@@ -226,7 +213,7 @@ def _normalise(channels: Channels, node: ir.Node) -> bool:
 
 def _reduce(channels: Channels, node: ir.Node) -> bool:
     x, y, rank = node.inputs[0], node.outputs[0], len(shape_of(node.inputs[0]) or ())
-    given = _integers(node, "axes", 1)
+    given = integers(node, "axes", 1)
     if rank == 0 or (given is None and len(node.inputs) > 1 and node.inputs[1] is not None):
         return False
     axes = {axis % rank for axis in given or range(rank)}
@@ -241,7 +228,7 @@ def _convolve(channels: Channels, node: ir.Node) -> bool:
     """W is N × C/G for a convolution, and C × N/G for a transposed one."""
     x, y, weight = node.inputs[0], node.outputs[0], node.inputs[1]
     shape, groups = shape_of(weight), int_attribute(node, "group", 1)
-    if x is None or not _constant(weight) or shape is None:
+    if x is None or not is_constant(weight) or shape is None:
         return False
     first, second = (y, x) if node.op_type == "Conv" else (x, y)
     rows, columns = size_of(first), size_of(second)
@@ -262,7 +249,7 @@ def _convolve(channels: Channels, node: ir.Node) -> bool:
 def _multiply(channels: Channels, node: ir.Node) -> bool:
     x, y, weight = node.inputs[0], node.outputs[0], node.inputs[1]
     shape, transposed = shape_of(weight), int_attribute(node, "transB", 0)
-    if x is None or int_attribute(node, "transA", 0) or not _constant(weight) or shape is None:
+    if x is None or int_attribute(node, "transA", 0) or not is_constant(weight) or shape is None:
         return False
     if len(shape) != 2:
         return False
@@ -325,18 +312,18 @@ def _pieces(
 
 
 def _slice(channels: Channels, node: ir.Node) -> bool:
-    starts, ends = _integers(node, "starts", 1), _integers(node, "ends", 2)
+    starts, ends = integers(node, "starts", 1), integers(node, "ends", 2)
     x, y, rank = node.inputs[0], node.outputs[0], len(shape_of(node.inputs[0]) or ())
     if x is None or not rank or starts is None or ends is None:
         return False
-    axes = _integers(node, "axes", 3) or tuple(range(len(starts)))
-    steps = _integers(node, "steps", 4) or (1,) * len(starts)
+    axes = integers(node, "axes", 3) or tuple(range(len(starts)))
+    steps = integers(node, "steps", 4) or (1,) * len(starts)
     cut = {
         axis % rank: (start, step) for axis, start, step in zip(axes, starts, steps, strict=True)
     }
     start, step = cut.get(1, (0, 1))
     whole, size = size_of(x), size_of(y)
-    computed = any(v is not None and not _constant(v) for v in node.inputs[1:])
+    computed = any(v is not None and not is_constant(v) for v in node.inputs[1:])
     if whole is None or not size or step != 1 or computed:
         return False
     offset = max(0, start + whole if start < 0 else start)

@@ -5,7 +5,8 @@ it (or fed) and read after it. Between two cuts lies a segment: a small model of
 holds the constants that it reads; also those that nodes make, since they cross no cut.
 
 Nodes stand in topological order, those that are cut at as late in it as can be: what a site's
-output is added to is then there before the site is, wherever it does not depend on it.
+output is added to is then there before the site is, wherever it does not depend on it. What is
+inside a body of control flow stands where the node stands that holds the body.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from gconvtool.errors import InputError
+from gconvtool.graph.bodies import find, holders
+from gconvtool.graph.carriers import is_constant
+from gconvtool.graph.pack import Packed, pack
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of a graph as a serialised model, which may be empty, and what crosses its end."""
+    """A piece of a graph as a model to run, which may be empty, and what crosses its end."""
 
-    model: bytes | None
+    model: Packed | None
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     alive: frozenset[str]
@@ -37,7 +41,8 @@ class Cutter:
     """
 
     def __init__(self, model: ir.Model, late: Collection[str] = ()) -> None:
-        order = _ordered(model.graph, late)
+        self._holders = _holders(model, late)
+        order = _ordered(model.graph, [self._holders.get(name, name) for name in late])
         self._positions = {v.name: i for i, node in enumerate(order) for v in node.outputs}
         self._end = len(order)
         self._born: dict[str, int] = {v.name or "": 0 for v in model.graph.inputs}
@@ -49,8 +54,12 @@ class Cutter:
                 self._dies[name] = max(self._dies.get(name, 0), position + 1)
 
     def position(self, site: str) -> int:
-        """Where the node that makes this value stands."""
-        return self._positions[site]
+        """Where the node that makes this value stands, or that holds what makes it."""
+        return self._positions[self._holders.get(site, site)]
+
+    def inside(self, site: str) -> bool:
+        """Whether this is inside a body."""
+        return site in self._holders
 
     @property
     def end(self) -> int:
@@ -70,6 +79,21 @@ class Cutter:
         if not wanted:
             return Segment(None, (), (), after)
         return Segment(*_extract(model, sorted(before), wanted), after)
+
+    def alone(self, model: ir.Model, site: str, wanted: Sequence[str]) -> Segment:
+        """The node that holds a site, of a model in which it makes what is wanted."""
+        alive = self.alive(self.position(site))
+        return Segment(*_extract(model, sorted(alive), wanted), alive)
+
+
+def _holders(model: ir.Model, sites: Collection[str]) -> dict[str, str]:
+    """What the outermost nodes make that hold those sites that are inside of bodies."""
+    made = {value.name for node in model.graph for value in node.outputs}
+    around = {site: holders(model, find(model, site)) for site in sites if site not in made}
+    return {
+        site: next(value.name for value in nodes[-1].outputs if value.name)
+        for site, nodes in around.items()
+    }
 
 
 def _ordered(graph: ir.Graph, late: Collection[str]) -> list[ir.Node]:
@@ -95,12 +119,12 @@ def _ordered(graph: ir.Graph, late: Collection[str]) -> list[ir.Node]:
 
 
 def _is_constant(node: ir.Node) -> bool:
-    return node.op_type == "Constant" and not node.domain
+    return all(is_constant(value) for value in node.outputs)
 
 
 def _extract(
     model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]
-) -> tuple[bytes, tuple[str, ...], tuple[str, ...]]:
+) -> tuple[Packed, tuple[str, ...], tuple[str, ...]]:
     graph = ir.convenience.extract(model.graph, inputs, outputs)
     unread = [v for v in graph.inputs if not v.uses() and not v.is_graph_output()]
     for value in unread:
@@ -113,7 +137,7 @@ def _extract(
             )
     piece = ir.Model(graph, ir_version=model.ir_version, functions=list(model.functions.values()))
     names = tuple(v.name or "" for v in graph.inputs), tuple(v.name or "" for v in graph.outputs)
-    return ir.to_proto(piece).SerializeToString(), *names
+    return pack(piece, "a piece of the network"), *names
 
 
 def _reads(node: ir.Node, graph: ir.Graph) -> set[str]:

@@ -1,7 +1,7 @@
 """The nodes that take one convolution's place: new names, the old window, the old type of number.
 
-A window (strides, pads, dilations, auto_pad) belongs to the spatial convolution alone. For targets
-without groups, a convolution of G groups is written out as G dense ones:
+A window (strides, pads, dilations, …) belongs to the spatial convolution alone, which is transposed
+if the old one was. For targets without groups, one of G groups is written out as G dense ones:
 
     Concat(W₁·x₁, …, W_G·x_G),     x₁ … x_G = Split(x)
 """
@@ -9,6 +9,7 @@ without groups, a convolution of G groups is written out as G dense ones:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
@@ -16,10 +17,24 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.fit.moments import Array, Index
+from gconvtool.fit.transposed import turned
+from gconvtool.graph.bodies import home
 from gconvtool.graph.parts import array, opset
 
-WINDOW = ("strides", "pads", "dilations", "auto_pad")
+WINDOW = ("strides", "pads", "dilations", "auto_pad", "output_padding", "output_shape")
 FIRST_OPSET_WITH_SPLIT_AS_INPUT = 13
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A convolution's operator, and attributes that are the same for any weights."""
+
+    op: str = "Conv"
+    window: Mapping[str, Any] = field(default_factory=dict)
+
+    def stored(self, weight: Array, groups: int) -> Array:
+        """N × C/G × K… as its operator wants it."""
+        return turned(weight, groups) if self.op == "ConvTranspose" else weight
 
 
 class Writer:
@@ -34,11 +49,12 @@ class Writer:
         assert source is not None
         assert weight is not None, "the site was surveyed with a constant weight"
         self.source, self.nodes = source, list[ir.Node]()
-        self._graph, self._prefix = model.graph, _fresh_prefix(model.graph, node)
+        self._graph, self._prefix = home(node), _fresh_prefix(model.graph, node)
         self._sizes_are_inputs = opset(model) >= FIRST_OPSET_WITH_SPLIT_AS_INPUT
         self._dtype, self._kernel = weight.dtype, weight.shape[2:]
         self.axes = len(self._kernel)
-        self._window = {k: v.value for k, v in node.attributes.items() if k in WINDOW}
+        window = {k: v.value for k, v in node.attributes.items() if k in WINDOW}
+        self._spatial = _Kind(node.op_type, window)
         self._groups_allowed = groups_allowed
 
     def spatial(
@@ -46,14 +62,14 @@ class Writer:
     ) -> ir.Value:
         """A convolution with the window of the one that is replaced; weight is N × C/G·ΠK."""
         shape = (len(weight), -1, *self._kernel)
-        return self._convolve(x, name, weight.reshape(shape), groups, bias, self._window)
+        return self._convolve(x, name, weight.reshape(shape), groups, bias, self._spatial)
 
     def pointwise(
         self, x: ir.Value, name: str, weight: Array, groups: int, bias: Array | None = None
     ) -> ir.Value:
         """A 1×1 convolution, position by position; weight is N × C/G."""
         shape = (*weight.shape, *[1] * self.axes)
-        return self._convolve(x, name, weight.reshape(shape), groups, bias, {})
+        return self._convolve(x, name, weight.reshape(shape), groups, bias, _Kind())
 
     def permuted(self, x: ir.Value, order: Index, name: str) -> ir.Value:
         """Channel order[i] of x as channel i; x itself where that is the order it has."""
@@ -86,15 +102,15 @@ class Writer:
         weight: Array,
         groups: int,
         bias: Array | None,
-        window: Mapping[str, Any],
+        kind: _Kind,
     ) -> ir.Value:
         if groups == 1 or self._groups_allowed:
-            return self._conv(x, name, weight, groups, bias, window)
+            return self._conv(x, name, weight, groups, bias, kind)
         parts = self.split(x, [weight.shape[1]] * groups, f"{name}.split")
         weights = np.split(weight, groups)
         biases = [None] * groups if bias is None else np.split(bias, groups)
         made = [
-            self._conv(part, f"{name}.{g}", weights[g], 1, biases[g], window)
+            self._conv(part, f"{name}.{g}", weights[g], 1, biases[g], kind)
             for g, part in enumerate(parts)
         ]
         return self.concat(made, name)
@@ -106,13 +122,14 @@ class Writer:
         weight: Array,
         groups: int,
         bias: Array | None,
-        window: Mapping[str, Any],
+        kind: _Kind,
     ) -> ir.Value:
-        inputs = [x, self._constant(f"{name}.weight", weight.astype(self._dtype))]
+        stored = kind.stored(weight, groups).astype(self._dtype)
+        inputs = [x, self._constant(f"{name}.weight", stored)]
         if bias is not None:
             inputs.append(self._constant(f"{name}.bias", bias.astype(self._dtype)))
         shape = {"kernel_shape": list(weight.shape[2:]), "group": groups}
-        return self._node("Conv", inputs, name, {**window, **shape})[0]
+        return self._node(kind.op, inputs, name, {**kind.window, **shape})[0]
 
     def _constant(self, name: str, numbers: np.ndarray[Any, np.dtype[Any]]) -> ir.Value:
         name = f"{self._prefix}{name}"

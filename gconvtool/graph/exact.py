@@ -24,8 +24,9 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
 from gconvtool.fit.moments import Array
+from gconvtool.graph.bodies import forget
 from gconvtool.graph.constants import int_attribute, ints_attribute
-from gconvtool.graph.parts import Numbers, array, constant, drop_unread, opset
+from gconvtool.graph.parts import Numbers, array, constant, opset
 
 FIRST_IR_WITH_PRIVATE_INITIALIZERS = 4
 FIRST_OPSET_WITHOUT_IS_TEST = 7
@@ -46,15 +47,13 @@ def privatise_initializers(model: ir.Model) -> int:
 def fold_batch_norms(model: ir.Model) -> int:
     """Fold batch normalisations into the convolutions before or behind them, in place.
 
-    Arithmetic with a constant a channel, behind a convolution, is folded too. Returns how many
-    nodes are gone for that.
+    Arithmetic with a constant a channel, behind a convolution, is folded too; nothing is folded
+    from one graph into another. Returns how many nodes are gone for that.
     """
     if opset(model) < FIRST_OPSET_WITHOUT_IS_TEST:
         return 0
-    graph = model.graph
     with np.errstate(all="ignore"):  # what is not finite is not folded
-        before = sum(_fold_into_producer(node, graph) for node in list(graph))
-        return before + sum(_fold_into_readers(node, graph) for node in list(graph))
+        return sum(_fold(graph) for graph in list(model.graphs()))
 
 
 @dataclass(frozen=True)
@@ -203,13 +202,20 @@ FOLDABLE = {"BatchNormalization", *(op for op, _ in ARITHMETIC)}
 # Folding: decide first, change later.
 
 
+def _fold(graph: ir.Graph) -> int:
+    before = sum(_fold_into_producer(node, graph) for node in list(graph))
+    return before + sum(_fold_into_readers(node, graph) for node in list(graph))
+
+
 def _fold_into_producer(node: ir.Node, graph: ir.Graph) -> bool:
     """Into the convolution that it follows, if nothing else reads that."""
     if node.op_type not in FOLDABLE or node.domain or node.outputs[0].is_graph_output():
         return False
     index = next((i for i, value in enumerate(node.inputs) if array(value) is None), 0)
     source = node.inputs[index]
-    if source is None or len(source.uses()) > 1 or source.is_graph_output():
+    if source is None or source.graph is not graph:
+        return False
+    if len(source.uses()) > 1 or source.is_graph_output():
         return False
     conv = _Convolution.of(source.producer())
     affine = None if conv is None else _affine(node, index, conv)
@@ -251,7 +257,7 @@ def _store(node: ir.Node, graph: ir.Graph, weight: Numbers, bias: Numbers) -> No
     numbers = [("weight", weight), ("bias", bias)]
     node.resize_inputs(1)
     for value in old:
-        drop_unread(graph, value)
+        forget(value)
     needed = numbers if len(old) > 1 or bias.any() else numbers[:1]
     node.resize_inputs(1 + len(needed))
     for index, (what, new) in enumerate(needed, 1):
@@ -264,4 +270,4 @@ def _take_out(node: ir.Node, value: ir.Value, graph: ir.Graph) -> None:
     node.outputs[0].replace_all_uses_with(value)
     graph.remove(node, safe=True)
     for constants in old:
-        drop_unread(graph, constants)
+        forget(constants)

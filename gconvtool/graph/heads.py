@@ -23,13 +23,13 @@ from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit.hidden import rounding
 from gconvtool.fit.moments import Array
 from gconvtool.graph import surgery
+from gconvtool.graph.bodies import forget, fresh, home, named
 from gconvtool.graph.constants import int_attribute, number, shape_of
 from gconvtool.graph.parts import (
     FIRST_OPSET_THAT_BROADCASTS,
     Numbers,
     array,
     constant,
-    drop_unread,
     opset,
 )
 from gconvtool.graph.sites import FLATTENING, PASSING
@@ -38,7 +38,7 @@ from gconvtool.results.conversion import Certificate
 from gconvtool.spellings import Spelling
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
-FLOATS = (ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE)
+FLOATS = (np.float16, np.float32, np.float64)
 BECAUSE = "a flattened map and a kernel as large as the map are stored in the same order"
 
 
@@ -47,8 +47,8 @@ def refusals(model: ir.Model, heads: Mapping[str, ConvSite]) -> Mapping[str, Ski
     if opset(model) < FIRST_OPSET_THAT_BROADCASTS:
         old = Skip(f"opset {opset(model)}: fully connected layers meant something else then")
         return dict.fromkeys(heads, old)
-    nodes = {value.name: node for node in model.graph for value in node.outputs[:1]}
-    reasons = {name: _refusal(nodes.get(name), site) for name, site in heads.items()}
+    nodes = dict(named(model.graph))
+    reasons = {name: _refusal(nodes[name], site) for name, site in heads.items()}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
@@ -59,12 +59,12 @@ def as_convolution(model: ir.Model, head: ConvSite) -> tuple[Certificate, ...]:
     """
     if refusals(model, {head.name: head}):
         return ()
-    node, graph = find(model, head.name), model.graph
+    node = find(model, head.name)
     weight, difference = _weight(node, head)
     bound = rounding(weight.dtype) if difference else 0.0
     if not difference <= bound:
         return ()
-    _put(graph, node, weight, head)
+    _put(model, node, weight, head)
     return (Certificate("head as convolution", head.name, BECAUSE, difference, bound),)
 
 
@@ -72,11 +72,11 @@ def replace(model: ir.Model, head: ConvSite, factors: Factors, spelling: Spellin
     """Put new weights in the place of a head that is not refused, in place; its output keeps its
     name and shape."""
     node = find(model, head.name)
-    stored = ir.convenience.get_const_tensor(node.inputs[1]) if node.inputs[1] else None
+    stored = array(node.inputs[1])
     assert stored is not None, "a head that is not refused has a constant weight"
     # Nobody reads these numbers, and zeros that are never touched take no memory.
-    unwritten = np.zeros((head.filters, head.channels, *head.kernel), stored.dtype.numpy())
-    _put(model.graph, node, unwritten, head)
+    unwritten = np.zeros((head.filters, head.channels, *head.kernel), stored.dtype)
+    _put(model, node, unwritten, head)
     surgery.replace(model, convolution_of(model, head.name), factors, spelling)
 
 
@@ -91,21 +91,19 @@ def weight_and_bias(model: ir.Model, head: ConvSite) -> tuple[Floats, Array]:
 
 def convolution_of(model: ir.Model, head: str) -> str:
     """The name of the convolution that a head has become: that of what its Flatten reads."""
-    source = find(model, head).inputs[0]
+    node = find(model, head)
+    source, made = node.inputs[0], node.outputs[0].name or ""
     assert source is not None
     assert source.name
-    return source.name
+    return head.removesuffix(made) + source.name
 
 
-def _refusal(node: ir.Node | None, head: ConvSite) -> Skip | None:
-    if node is None:
-        return Skip("it is inside a body of control flow")
-    weight = node.inputs[1]
-    tensor = None if weight is None else ir.convenience.get_const_tensor(weight)
-    if weight is None or weight.is_graph_input() or tensor is None:
+def _refusal(node: ir.Node, head: ConvSite) -> Skip | None:
+    weight = array(node.inputs[1])
+    if weight is None:
         return Skip("its weight is not a plain constant")
-    if tensor.dtype not in FLOATS:
-        return Skip(f"its weight is {tensor.dtype}: no convolution takes that")
+    if weight.dtype not in FLOATS:
+        return Skip(f"its weight is {weight.dtype}: no convolution takes that")
     if int_attribute(node, "transA", 0):
         return Skip("it transposes what it reads")
     if any(_drops(passed) for passed in _between(node)):
@@ -175,15 +173,14 @@ def _factor(node: ir.Node, name: str) -> float:
     return 1.0 if given is None else given.as_float()
 
 
-def _put(graph: ir.Graph, node: ir.Node, weight: Numbers, head: ConvSite) -> None:
+def _put(model: ir.Model, node: ir.Node, weight: Numbers, head: ConvSite) -> None:
     """Conv → Flatten in the place of the layer, and nothing unread before it."""
-    inputs = [_feature_map(node), constant(graph, f"{head.name}/map.weight", weight)]
+    graph, name = home(node), fresh(model, f"{node.outputs[0].name}/map")
+    inputs = [_feature_map(node), constant(graph, f"{name}.weight", weight)]
     bias = _bias(node, head.filters)
     if isinstance(bias, np.ndarray):
-        inputs.append(constant(graph, f"{head.name}/map.bias", bias.astype(weight.dtype)))
-    name, passed, old = f"{head.name}/map", _between(node), node.inputs[1:]
-    while any(value.name == name for other in graph for value in other.outputs):
-        name += "/"
+        inputs.append(constant(graph, f"{name}.bias", bias.astype(weight.dtype)))
+    passed, old = _between(node), node.inputs[1:]
     attributes = {"kernel_shape": list(head.kernel)}
     conv = ir.node("Conv", inputs, attributes, name=name)
     flat = ir.node("Flatten", [conv.outputs[0]], {"axis": 1}, name=f"{name}.flat")
@@ -196,8 +193,8 @@ def _put(graph: ir.Graph, node: ir.Node, weight: Numbers, head: ConvSite) -> Non
     for before in passed:
         if not any(value.uses() or value.is_graph_output() for value in before.outputs):
             left = before.inputs[1:]
-            graph.remove(before, safe=True)
+            home(before).remove(before, safe=True)
             for value in left:
-                drop_unread(graph, value)
+                forget(value)
     for value in old:
-        drop_unread(graph, value)
+        forget(value)

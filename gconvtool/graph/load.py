@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 from onnx_ir.passes.common import CheckerPass
 
 from gconvtool.errors import InputError
@@ -22,6 +24,7 @@ ONE: Mapping[str, type | tuple[type, ...]] = {
     "GRAPH": ir.Graph,
 }
 """What attributes hold one of, or as many as they like."""
+FIRST_IR_WITH_PRIVATE_INITIALIZERS = 4
 SMALL_BYTES = 1024
 """Tensors up to this size are read at once: shape inference wants the values of some."""
 
@@ -33,15 +36,16 @@ def load(path: Path) -> ir.Model:
         InputError: where there is no readable, valid ONNX model at `path`.
     """
     model = _deserialise(_decode(path), path)
+    _allow_private_initializers(model)
     _store_constants(model)
-    stored = _external(model)
+    stored = external(model)
     for _, tensor in stored:
         _check_inside(tensor, path)
     for value, tensor in stored:
         if tensor.nbytes <= SMALL_BYTES and Path(tensor.path).is_file():
             with readable(f"{path} ({tensor.path})"):
-                value.const_value = ir.tensor(tensor.numpy().copy(), name=value.name)
-    _check(model, str(path))
+                value.const_value = ir.tensor(numbers(tensor).copy(), name=value.name)
+    _require_valid(model, str(path))
     return model
 
 
@@ -57,9 +61,10 @@ def copied(model: ir.Model, name: str) -> ir.Model:
         copy = model.clone()
     except Exception as error:  # cycles, values that nobody makes, …
         raise InputError(f"{name}: not a valid ONNX model: {one_line(error)}") from error
+    _allow_private_initializers(copy)
     functions = dict(copy.functions)
     copy.functions.clear()  # looked at when expanded: the standard domain has two names there
-    _check(copy, name)
+    _require_valid(copy, name)
     copy.functions.update(functions)
     return copy
 
@@ -117,12 +122,26 @@ def said_in_full(model: ir.Model) -> Iterator[bool]:
             value.shape, value.type = shape, kind
 
 
-def _check(model: ir.Model, name: str) -> None:
+def _allow_private_initializers(model: ir.Model) -> None:
+    """Older IR versions want every initializer to be an input too; runtimes do not insist."""
+    private = any(not value.is_graph_input() for value in model.graph.initializers.values())
+    if private and model.ir_version:
+        model.ir_version = max(model.ir_version, FIRST_IR_WITH_PRIVATE_INITIALIZERS)
+
+
+def _require_valid(model: ir.Model, name: str) -> None:
+    if said := objection(model):
+        raise InputError(f"{name}: not a valid ONNX model: {said}")
+
+
+def objection(model: ir.Model) -> str | None:
+    """What ONNX's checker has against a model, in one line; its large weights are not looked at."""
     try:
-        with _set_aside(_external(model)), said_in_full(model):
+        with _set_aside(external(model)), said_in_full(model):
             CheckerPass()(model)
     except Exception as error:  # the checker's own family, wrapped by the pass
-        raise InputError(f"{name}: not a valid ONNX model: {one_line(error)}") from error
+        return one_line(error)
+    return None
 
 
 def one_line(error: BaseException) -> str:
@@ -149,12 +168,34 @@ def readable(name: str) -> Iterator[None]:
 
 def external_files(model: ir.Model) -> set[Path]:
     """The files beside the model that hold its weights."""
-    return {Path(tensor.path) for _, tensor in _external(model)}
+    return {Path(tensor.path) for _, tensor in external(model)}
 
 
-def _external(model: ir.Model) -> list[tuple[ir.Value, ir.ExternalTensor]]:
+def external(model: ir.Model) -> list[tuple[ir.Value, ir.ExternalTensor]]:
+    """The weights that lie in such files, and where."""
     values = (value for graph in model.graphs() for value in graph.initializers.values())
     return [(v, v.const_value) for v in values if isinstance(v.const_value, ir.ExternalTensor)]
+
+
+def numbers(tensor: ir.TensorProtocol) -> NDArray[Any]:
+    """What a tensor holds. A file is mapped for as long as this is held, and no longer: each map
+    keeps it open once more, and a process may open few."""
+    if isinstance(tensor, ir.ExternalTensor):
+        tensor = _anew(tensor, tensor.dtype, ir.Shape(tensor.shape))
+    return tensor.numpy()
+
+
+def as_bytes(tensor: ir.ExternalTensor) -> ir.ExternalTensor:
+    """The same place in the same file, byte by byte."""
+    return _anew(tensor, ir.DataType.UINT8, ir.Shape([tensor.nbytes]))
+
+
+def _anew(tensor: ir.ExternalTensor, dtype: ir.DataType, shape: ir.Shape) -> ir.ExternalTensor:
+    """The same place, apart from whoever else reads it."""
+    name, folder, size = tensor.name, tensor.base_dir, tensor.nbytes
+    return ir.ExternalTensor(
+        tensor.location, tensor.offset, size, dtype, shape=shape, name=name, base_dir=folder
+    )
 
 
 def _store_constants(model: ir.Model) -> None:

@@ -35,6 +35,7 @@ from gconvtool.fit.structure import (
     SeparableFactors,
 )
 from gconvtool.graph import sharing, surgery
+from gconvtool.graph.bodies import forget, home
 from gconvtool.graph.parts import Numbers, constant, drop_unread
 from gconvtool.graph.plain import Plain, families, refused, singles, times
 from gconvtool.recipes import Bottleneck, Candidate, Grouped, Recipe, Separable, weights
@@ -77,12 +78,12 @@ def densify(model: ir.Model) -> tuple[Certificate, ...]:
         node, groups, old = plain.node, plain.site.groups, plain.node.inputs[1]
         assert old is not None
         if (old, groups) not in dense:
-            dense[old, groups] = constant(
-                model.graph, f"{plain.name}.dense_weight", _with_zeros(plain.weight, groups)
-            )
+            numbers, where = _with_zeros(plain.weight, groups), old.graph
+            assert isinstance(where, ir.Graph), "all that read the old weight see that graph"
+            dense[old, groups] = constant(where, f"{plain.name}.dense_weight", numbers)
         node.replace_input_with(1, dense[old, groups])
         node.attributes["group"] = ir.AttrInt64("group", 1)
-        drop_unread(model.graph, old)
+        forget(old)
         because = f"zeros between its {groups} groups are written out; {times(groups)}"
         done.append(Certificate("densify", plain.name, because, 0.0, 0.0))
     return tuple(done)
@@ -90,12 +91,13 @@ def densify(model: ir.Model) -> tuple[Certificate, ...]:
 
 def split(model: ir.Model) -> tuple[Certificate, ...]:
     """Write groups as Split, dense convolutions and Concat, in place, wherever there are groups."""
-    done, before = [], set(model.graph.initializers)
+    done, before = [], {graph: set(graph.initializers) for graph in model.graphs()}
     for plain in _with_groups(model):
         _write(model, plain, _as_it_is(plain), "split")
         because = f"each of its {plain.site.groups} groups is a dense convolution; {times(1)}"
         done.append(Certificate("split", plain.name, because, 0.0, 0.0))
-    sharing.merge(model.graph, before)
+    for graph, names in before.items():
+        sharing.merge(graph, names)
     return tuple(done)
 
 
@@ -114,12 +116,13 @@ def _rewrite(
         found = [known for plain in family if (known := decide(plain)) is not None]
         if len(found) < len(family) or len({type(known.factors) for known in found}) > 1:
             continue
-        before = set(model.graph.initializers)
+        graph = home(family[0].node)
+        before = set(graph.initializers)
         for plain, known in zip(family, found, strict=True):
             _write(model, plain, known.factors, spelling)
             done.append(known.certificate)
         if len(family) > 1:
-            sharing.merge(model.graph, before)
+            sharing.merge(graph, before)
     return tuple(done)
 
 
@@ -199,10 +202,11 @@ WAYS: Sequence[tuple[Finder, OfRank, str]] = (
 
 def _write(model: ir.Model, plain: Plain, factors: Factors, spelling: Spelling) -> None:
     """Into the graph; what had no bias gets none where it has one form."""
-    before = set(model.graph.initializers)
+    graph = home(plain.node)
+    before = set(graph.initializers)
     surgery.replace(model, plain.name, factors, spelling)
     if not plain.site.bias and isinstance(factors, GroupedFactors):
-        _drop_biases(model.graph, before)
+        _drop_biases(graph, before)
 
 
 def _drop_biases(graph: ir.Graph, before: set[str]) -> None:

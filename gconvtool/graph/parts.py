@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from gconvtool.graph.carriers import carried, is_constant
 from gconvtool.graph.load import readable
 
 Numbers: TypeAlias = NDArray[np.generic]
@@ -20,14 +21,11 @@ def opset(model: ir.Model) -> int:
 
 
 def array(value: ir.Value | None) -> Numbers | None:
-    """The numbers of a stored constant, in its own type; None for anything computed."""
-    if value is None or value.is_graph_input():
-        return None
-    tensor = ir.convenience.get_const_tensor(value)
-    if tensor is None:
+    """The numbers of a constant, in the type in which it is read; None for anything computed."""
+    if value is None:
         return None
     with readable(f"weight {value.name}"):
-        return tensor.numpy()
+        return carried(value)
 
 
 def constant(graph: ir.Graph, name: str, numbers: Numbers) -> ir.Value:
@@ -41,11 +39,14 @@ def constant(graph: ir.Graph, name: str, numbers: Numbers) -> ir.Value:
 
 
 def drop_unread(graph: ir.Graph, value: ir.Value | None) -> None:
-    """Remove a constant that nothing reads any more."""
-    if value is None or value.uses() or value.is_graph_output() or value.is_graph_input():
+    """Remove a constant that nothing reads any more, with all that only it was made of."""
+    if value is None or value.uses() or value.is_graph_output() or not is_constant(value):
         return
     maker = value.producer()
-    if maker is not None and maker.op_type == "Constant" and maker.graph is graph:
+    if maker is not None and maker.graph is graph:
+        made_of = maker.inputs
         graph.remove(maker, safe=True)
-    elif value.name is not None and value.name in graph.initializers:
+        for part in made_of:
+            drop_unread(graph, part)
+    elif value.name is not None and graph.initializers.get(value.name) is value:
         del graph.initializers[value.name]

@@ -31,11 +31,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gconvtool.graph import shapes
+from gconvtool.graph.bodies import forget, from_outside, names
 from gconvtool.graph.channels import Channels, Run, Slot, ends, size_of
 from gconvtool.graph.classes import Classes, Piece
 from gconvtool.graph.constants import shape_of
 from gconvtool.graph.orders import Order, Orders
-from gconvtool.graph.parts import FIRST_OPSET_THAT_BROADCASTS, array, drop_unread
+from gconvtool.graph.parts import FIRST_OPSET_THAT_BROADCASTS, array
 
 Numbers: TypeAlias = NDArray[np.generic]
 MOST_TIES = 50_000
@@ -58,22 +59,30 @@ def absorb(model: ir.Model) -> Absorbed:
     that a convolution behind which a Gather to an output vanishes takes that output's name. Shapes
     are inferred anew.
     """
-    broadcasts = model.opset_imports.get("", 0) >= FIRST_OPSET_THAT_BROADCASTS
-    if not broadcasts or all(node.op_type != "Gather" for node in model.graph):
+    if model.opset_imports.get("", 0) < FIRST_OPSET_THAT_BROADCASTS:
         return Absorbed(0, 0)
-    first = last = _absorb_some(model)
+    done = [_absorb_all(model, graph) for graph in list(model.graphs())]
+    return Absorbed(sum(one.before for one in done), sum(one.left for one in done))
+
+
+def _absorb_all(model: ir.Model, graph: ir.Graph) -> Absorbed:
+    """Of one graph; what it shares with others stays in its order."""
+    if all(node.op_type != "Gather" for node in graph):
+        return Absorbed(0, 0)
+    first = last = _absorb_some(model, graph)
     while 0 < last.left < last.before:  # pieces stay where they are, which now is where they should
-        last = _absorb_some(model)
+        last = _absorb_some(model, graph)
     return Absorbed(first.before, last.left)
 
 
-def _absorb_some(model: ir.Model) -> Absorbed:
+def _absorb_some(model: ir.Model, graph: ir.Graph) -> Absorbed:
     shapes.infer(model)
-    channels = Channels(model.graph)
+    channels = Channels(graph)
+    channels.pinned += from_outside(graph)
     classes = Classes(channels)
     orders = _given(channels, classes)
     _choose(orders, tuple(_edges(channels, classes, orders)))
-    _Rewriting(model.graph, channels, classes, orders).run()
+    _Rewriting(graph, channels, classes, orders, names(model)).run()
     left = sum(node.graph is not None for node in channels.moves)
     return Absorbed(len(channels.moves), left)
 
@@ -198,10 +207,15 @@ class _Rewriting:
     """Puts constants and Gathers into the new orders; Gathers that then do nothing go."""
 
     def __init__(
-        self, graph: ir.Graph, channels: Channels, classes: Classes, orders: Orders
+        self,
+        graph: ir.Graph,
+        channels: Channels,
+        classes: Classes,
+        orders: Orders,
+        taken: set[str],
     ) -> None:
         self.graph, self.channels, self.classes, self.orders = graph, channels, classes, orders
-        self.taken = {*ir.convenience.create_value_mapping(graph)}
+        self.taken = taken
         self.made: dict[tuple[object, ...], ir.Value] = {}
         self.moved: dict[tuple[ir.Value, bytes], ir.Value] = {}
 
@@ -244,7 +258,7 @@ class _Rewriting:
         if key not in self.made:
             self.made[key] = self._constant(f"{value.name}.reordered", _reordered(value, found))
         node.replace_input_with(index, self.made[key])
-        drop_unread(self.graph, value)
+        forget(value)
 
     def _move(self, node: ir.Node, before: Order, order: Order) -> None:
         """Give a Gather its new order; or take it out if it does nothing, or nothing new."""
@@ -259,7 +273,7 @@ class _Rewriting:
         elif not np.array_equal(order, before):
             numbers = order.astype(np.int64)
             node.replace_input_with(1, self._constant(f"{y.name}.order", numbers))
-        drop_unread(self.graph, index)
+        forget(index)
 
     def _constant(self, name: str, numbers: Numbers) -> ir.Value:
         """A new initializer. (`parts.constant` looks through the whole graph for each name.)"""

@@ -1,12 +1,12 @@
 """Convolutions whose weights can be looked at: constant, finite, and read by nothing else.
 
 A weight that several convolutions share is rewritten for all of them or for none, since otherwise
-both the old and the new one would be stored.
+both the old and the new one would be stored; so those in different graphs are left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -18,8 +18,10 @@ import onnx_ir as ir
 from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit.hidden import rounding
 from gconvtool.fit.moments import Array
+from gconvtool.graph.bodies import fresh, home, named
+from gconvtool.graph.carriers import is_constant
 from gconvtool.graph.parts import Numbers, array
-from gconvtool.graph.sites import conv_site
+from gconvtool.graph.sites import conv_site, renamed
 
 Family: TypeAlias = tuple["Plain", ...]
 """The convolutions that share one weight."""
@@ -27,7 +29,7 @@ Family: TypeAlias = tuple["Plain", ...]
 
 @dataclass(frozen=True, eq=False)
 class Plain:
-    """A Conv of the main graph with a constant weight; `weight` as it is stored."""
+    """A Conv with a constant weight, of whatever graph; `weight` as it is stored."""
 
     node: ir.Node
     site: ConvSite
@@ -35,7 +37,7 @@ class Plain:
 
     @property
     def name(self) -> str:
-        """The name of its output."""
+        """Its name in the survey: that of its output, behind those of what holds it."""
         return self.site.name
 
     @property
@@ -63,8 +65,8 @@ def families(model: ir.Model) -> Iterator[Family]:
     Weights are read one at a time; those of the last family may be rewritten before the next.
     """
     for value, nodes in _by_weight(model).items():
-        if _alone(value, nodes):
-            found = [_plain(node) for node in nodes]
+        if _alone(value, nodes) and _in_one_graph(nodes):
+            found = [_plain(name, node) for name, node in nodes.items()]
             family = tuple(plain for plain in found if isinstance(plain, Plain))
             if len(family) == len(found) and family[0].weight.any():
                 yield family
@@ -73,25 +75,28 @@ def families(model: ir.Model) -> Iterator[Family]:
 def singles(model: ir.Model) -> Iterator[Plain]:
     """All that have a constant weight, whatever else reads it."""
     for nodes in _by_weight(model).values():
-        yield from (plain for node in nodes if isinstance(plain := _plain(node), Plain))
+        found = (_plain(name, node) for name, node in nodes.items())
+        yield from (plain for plain in found if isinstance(plain, Plain))
 
 
 def refused(model: ir.Model) -> Mapping[str, Skip]:
-    """Why convolutions of the main graph are not looked at, by their outputs' names."""
+    """Why convolutions are not looked at, by their names in the survey."""
     found: dict[str, Skip] = {}
     for value, nodes in _by_weight(model).items():
-        looked = {node.outputs[0].name or "": _plain(node) for node in nodes}
+        looked = {name: _plain(name, node) for name, node in nodes.items()}
         own = {name: plain for name, plain in looked.items() if isinstance(plain, Skip)}
         if own:
             others = Skip("it shares its weight with one that cannot be rewritten")
             found |= {name: own.get(name, others) for name in looked}
         elif not _alone(value, nodes):
             found |= dict.fromkeys(looked, Skip("more than convolutions read its weight"))
+        elif not _in_one_graph(nodes):
+            found |= dict.fromkeys(looked, Skip("it shares its weight with one in another body"))
         elif not any(plain.weight.any() for plain in looked.values() if isinstance(plain, Plain)):
             found |= dict.fromkeys(looked, Skip("its weight is zero"))
-    for node in model.graph:
+    for name, node in named(model.graph):
         if _is_conv(node) and not _has_constant_weight(node):
-            found[node.outputs[0].name or ""] = Skip("its weight is not a plain constant")
+            found[name] = Skip("its weight is not a plain constant")
     return found
 
 
@@ -100,29 +105,30 @@ def times(share: Fraction | float) -> str:
     return f"{float(share):.2g}x of its MACs"
 
 
-def insert_before(graph: ir.Graph, reader: ir.Node, node: ir.Node) -> None:
+def insert_before(model: ir.Model, reader: ir.Node, node: ir.Node) -> None:
     """Let what a node makes of another's first input be read instead of that, under a new name."""
     source, (made,) = reader.inputs[0], node.outputs
     assert source is not None
-    name, taken = node.name or "", ir.convenience.create_value_mapping(graph)
-    while name in taken:
-        name += "_"
-    made.name, made.type = name, source.type
-    graph.insert_before(reader, node)
+    made.name, made.type = fresh(model, node.name or ""), source.type
+    home(reader).insert_before(reader, node)
     reader.replace_input_with(0, made)
 
 
-def _by_weight(model: ir.Model) -> Mapping[ir.Value, list[ir.Node]]:
-    found: dict[ir.Value, list[ir.Node]] = {}
-    for node in model.graph:
+def _by_weight(model: ir.Model) -> Mapping[ir.Value, dict[str, ir.Node]]:
+    found: dict[ir.Value, dict[str, ir.Node]] = {}
+    for name, node in named(model.graph):
         if _is_conv(node) and _has_constant_weight(node):
             weight = node.inputs[1]
             assert weight is not None
-            found.setdefault(weight, []).append(node)
+            found.setdefault(weight, {})[name] = node
     return found
 
 
-def _alone(value: ir.Value, nodes: Sequence[ir.Node]) -> bool:
+def _in_one_graph(nodes: Mapping[str, ir.Node]) -> bool:
+    return len({node.graph for node in nodes.values()}) == 1
+
+
+def _alone(value: ir.Value, nodes: Mapping[str, ir.Node]) -> bool:
     """Nothing but these read it."""
     return len(value.uses()) == len(nodes) and not value.is_graph_output()
 
@@ -132,13 +138,10 @@ def _is_conv(node: ir.Node) -> bool:
 
 
 def _has_constant_weight(node: ir.Node) -> bool:
-    value = node.inputs[1]
-    if value is None or value.is_graph_input():
-        return False
-    return ir.convenience.get_const_tensor(value) is not None
+    return is_constant(node.inputs[1])
 
 
-def _plain(node: ir.Node) -> Plain | Skip:
+def _plain(name: str, node: ir.Node) -> Plain | Skip:
     site = conv_site(node)
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if site is None or site.filters % site.groups:
@@ -153,4 +156,4 @@ def _plain(node: ir.Node) -> Plain | Skip:
         return Skip("its weight is of whole numbers")
     if not np.isfinite(weight).all():
         return Skip("its weight has numbers that are not finite")
-    return Plain(node, site, weight)
+    return Plain(node, renamed(site, name), weight)

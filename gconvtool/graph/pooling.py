@@ -22,13 +22,13 @@ import onnx_ir as ir
 from gconvtool.facts import ConvSite, Shape, Skip, describe_shape
 from gconvtool.fit.hidden import rounding
 from gconvtool.fit.moments import Array
+from gconvtool.graph.bodies import forget, fresh, home, named
 from gconvtool.graph.constants import int_attribute, ints_attribute, shape_of
 from gconvtool.graph.parts import (
     FIRST_OPSET_THAT_BROADCASTS,
     Numbers,
     array,
     constant,
-    drop_unread,
     opset,
 )
 from gconvtool.graph.sites import conv_site
@@ -41,18 +41,18 @@ FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 def gap_to_gdc(model: ir.Model) -> tuple[Certificate, ...]:
     """Write every global average that `kept_averages` does not name as a convolution, in place."""
-    found = [(node, _average(node)) for node in list(model.graph)]
+    found = [(name, node, _average(node)) for name, node in named(model.graph)]
     return tuple(
-        _convolve(model.graph, node, average)
-        for node, average in found
+        _convolve(model, name, node, average)
+        for name, node, average in found
         if isinstance(average, _Average)
     )
 
 
 def kept_averages(model: ir.Model) -> Mapping[str, Skip]:
-    """The averages over whole maps that cannot become convolutions, by their outputs, and why."""
-    found = ((node, _average(node)) for node in model.graph)
-    return {_name(node): skip for node, skip in found if isinstance(skip, Skip)}
+    """The averages over whole maps that cannot become convolutions, by their names, and why."""
+    found = ((name, _average(node)) for name, node in named(model.graph))
+    return {name: skip for name, skip in found if isinstance(skip, Skip)}
 
 
 def gdc_to_gap(model: ir.Model) -> tuple[Certificate, ...]:
@@ -60,13 +60,13 @@ def gdc_to_gap(model: ir.Model) -> tuple[Certificate, ...]:
     product and an average, in place."""
     found = list(_globals(model))
     return tuple(
-        _pool(model.graph, node, conv) for node, conv in found if isinstance(conv, _Global)
+        _pool(model, name, node, conv) for name, node, conv in found if isinstance(conv, _Global)
     )
 
 
 def kept_convolutions(model: ir.Model) -> Mapping[str, Skip]:
     """The global depthwise convolutions that cannot become averages, and why."""
-    return {_name(node): skip for node, skip in _globals(model) if isinstance(skip, Skip)}
+    return {name: skip for name, _, skip in _globals(model) if isinstance(skip, Skip)}
 
 
 def gdc_to_average(model: ir.Model) -> Mapping[str, float]:
@@ -76,11 +76,11 @@ def gdc_to_average(model: ir.Model) -> Mapping[str, float]:
         The share of each kernel's energy that is lost, by its site: Σ(w − w̄)² / Σw².
     """
     lost = dict[str, float]()
-    for node, conv in list(_globals(model)):
+    for name, node, conv in list(_globals(model)):
         if isinstance(conv, _Global):
             flat = conv.averaged()
-            lost[_name(node)] = float(np.square(conv.weight - flat.weight).sum() / conv.energy)
-            _pool(model.graph, node, flat)
+            lost[name] = float(np.square(conv.weight - flat.weight).sum() / conv.energy)
+            _pool(model, name, node, flat)
     return lost
 
 
@@ -163,15 +163,15 @@ AVERAGES: Mapping[str, Callable[[ir.Node, Shape], bool]] = {
 """Operators, and when they average over whole maps."""
 
 
-def _convolve(graph: ir.Graph, node: ir.Node, average: _Average) -> Certificate:
-    name, axes = _name(node), len(average.sizes)
+def _convolve(model: ir.Model, name: str, node: ir.Node, average: _Average) -> Certificate:
+    axes = len(average.sizes)
     shape = (average.channels, 1, *average.sizes)
-    weight = constant(graph, f"{name}/gdc.weight", np.full(shape, average.stored))
+    weight = constant(home(node), f"{name}/gdc.weight", np.full(shape, average.stored))
     nodes = [ir.node("Conv", [node.inputs[0], weight], {"group": average.channels})]
     if average.flat:
         nodes.append(ir.node("Flatten", [nodes[0].outputs[0]], {"axis": 1}))
     batch = (shape_of(node.inputs[0]) or (None,))[0]
-    _replace(graph, node, nodes, ir.Shape([batch, average.channels, *[1] * axes]))
+    _replace(model, node, nodes, ir.Shape([batch, average.channels, *[1] * axes]))
     because = f"an average is a convolution with weights 1/{prod(average.sizes)}"
     return _certified("gap to gdc", name, because, average.difference, average.dtype)
 
@@ -223,12 +223,12 @@ class _Global:
         return _Global(self.site, mean, self.bias, self.dtype)
 
 
-def _globals(model: ir.Model) -> Iterator[tuple[ir.Node, _Global | Skip]]:
+def _globals(model: ir.Model) -> Iterator[tuple[str, ir.Node, _Global | Skip]]:
     old = Skip(f"opset {opset(model)}: products and sums over channels meant something else then")
-    for node in model.graph:
+    for name, node in named(model.graph):
         found = _global(node)
         if found is not None:
-            yield node, old if opset(model) < FIRST_OPSET_THAT_BROADCASTS else found
+            yield name, node, old if opset(model) < FIRST_OPSET_THAT_BROADCASTS else found
 
 
 def _global(node: ir.Node) -> _Global | Skip | None:
@@ -249,9 +249,9 @@ def _global(node: ir.Node) -> _Global | Skip | None:
     return found if fits else Skip(f"{flat.shape[1]}·w is too large for {weight.dtype}")
 
 
-def _pool(graph: ir.Graph, node: ir.Node, conv: _Global) -> Certificate:
+def _pool(model: ir.Model, name: str, node: ir.Node, conv: _Global) -> Certificate:
     """Multiply → average → add, or as little of it as is needed."""
-    name, site, factors = _name(node), conv.site, conv.stored
+    graph, site, factors = home(node), conv.site, conv.stored
     nodes, per_channel = list[ir.Node](), factors.shape[1] == 1
     ones = [1] * len(site.kernel)
 
@@ -270,7 +270,7 @@ def _pool(graph: ir.Graph, node: ir.Node, conv: _Global) -> Certificate:
     if conv.bias is not None and conv.bias.any():
         bias = conv.bias.astype(conv.dtype).reshape(site.channels, *ones)
         follow("Add", y, constant(graph, f"{name}/gap.bias", bias))
-    _replace(graph, node, nodes, node.outputs[0].shape)
+    _replace(model, node, nodes, node.outputs[0].shape)
     form = "mean(x)·HW·w" if per_channel else "mean(x ⊙ HW·w)"
     because = f"a kernel as large as the map is {form}"
     return _certified("gdc to gap", name, because, conv.difference, conv.dtype)
@@ -290,20 +290,16 @@ def _certified(
     return Certificate(rewrite, site, because, difference, bound)
 
 
-def _name(node: ir.Node) -> str:
-    return node.outputs[0].name or ""
-
-
-def _replace(graph: ir.Graph, node: ir.Node, nodes: list[ir.Node], pooled: ir.Shape | None) -> None:
+def _replace(model: ir.Model, node: ir.Node, nodes: list[ir.Node], pooled: ir.Shape | None) -> None:
     """Put a chain of nodes in the place of one; the last output has its name and shape."""
-    old, prefix = node.inputs[1:], f"{_name(node)}/{nodes[0].op_type}"
-    while any((v.name or "").startswith(prefix) for other in graph for v in other.outputs):
-        prefix += "/"
-    for index, new in enumerate(nodes):
-        new.name = f"{prefix}.{index}"
+    old, prefix = node.inputs[1:], node.outputs[0].name
+    for new in nodes:
+        new.name = fresh(model, f"{prefix}/{new.op_type}")
         new.outputs[0].name, new.outputs[0].type = new.name, node.outputs[0].type
         new.outputs[0].shape = pooled.copy() if pooled and new.op_type in POOLED else None
     last = nodes[-1].outputs[0]
-    ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, [node.outputs[0]], [last])
+    ir.convenience.replace_nodes_and_values(
+        home(node), node, [node], nodes, [node.outputs[0]], [last]
+    )
     for value in old:
-        drop_unread(graph, value)
+        forget(value)

@@ -25,6 +25,7 @@ import onnx_ir as ir
 from gconvtool.fit.hidden import rounding
 from gconvtool.fit.moments import Array
 from gconvtool.graph import shapes
+from gconvtool.graph.bodies import forget, from_outside, home, named
 from gconvtool.graph.channels import ELEMENTWISE, Channels, Slot, size_of
 from gconvtool.graph.classes import Classes
 from gconvtool.graph.constants import int_attribute
@@ -33,7 +34,6 @@ from gconvtool.graph.parts import (
     Numbers,
     array,
     constant,
-    drop_unread,
     opset,
 )
 from gconvtool.graph.steady import LAYERS, Layer, Mask, Observer, Steady
@@ -51,43 +51,46 @@ WIDTH, BIAS = 1, 2
 
 
 def prune(model: ir.Model) -> tuple[Certificate, ...]:
-    """Remove all such channels of the main graph, in place; shapes are inferred anew.
+    """Remove all such channels, graph by graph, in place; shapes are inferred anew.
 
     Nothing is done before opset 7, where axes were matched in another way.
     """
-    graph = model.graph
     if opset(model) < FIRST_OPSET_THAT_BROADCASTS:
         return ()
-    before = {node: size_of(node.outputs[0]) for node in graph if node.op_type in LAYERS}
+    names = {node: name for name, node in named(model.graph)}
+    before = {node: size_of(node.outputs[0]) for node in names if node.op_type in LAYERS}
     folded = dict[str, Certificate]()
-    while (found := _round(graph)) is not None:
-        folded.update(found)
-        shapes.infer(model)
-    removed = (_certificate(node, filters) for node, filters in before.items())
+    for graph in list(model.graphs()):
+        while (found := _round(graph, model.opset_imports, names)) is not None:
+            folded.update(found)
+            shapes.infer(model)
+    removed = (_certificate(node, names[node], filters) for node, filters in before.items())
     return (*(found for found in removed if found is not None), *folded.values())
 
 
-def _certificate(node: ir.Node, filters: int | None) -> Certificate | None:
+def _certificate(node: ir.Node, name: str, filters: int | None) -> Certificate | None:
     """Of a layer that had so many filters."""
     left = size_of(node.outputs[0])
     if filters is None or left is None or left == filters:
         return None
     gone = f"{filters - left} of {filters} filters"
     because = f"{gone} add nothing to what reads them, or the same number to all"
-    return Certificate("dead channels", node.outputs[0].name or "", because, 0.0, 0.0)
+    return Certificate("dead channels", name, because, 0.0, 0.0)
 
 
-def _round(graph: ir.Graph) -> dict[str, Certificate] | None:
+def _round(
+    graph: ir.Graph, opsets: Mapping[str, int], names: Mapping[ir.Node, str]
+) -> dict[str, Certificate] | None:
     """Remove what can be seen to be dead; None if that is nothing."""
     channels = Channels(graph)
     _hold(channels, graph)
-    classes, observer = Classes(channels), Observer(graph, channels)
+    classes, observer = Classes(channels), Observer(graph, channels, opsets)
     readers = [_Reader.of(slot, observer) for slot in channels.slots if _reads(slot)]
     dead = _dead(readers, classes)
     if not dead:
         return None
     removal = _Removal(graph, channels, classes, dead)
-    made = [_fold(graph, reader, removal.kept(reader.value)) for reader in readers]
+    made = [_fold(reader, names[reader.node], removal.kept(reader.value)) for reader in readers]
     folded = {found.site: found for found in made if found is not None}
     removal.run([reader.node for reader, found in zip(readers, made, strict=True) if found])
     return folded
@@ -102,6 +105,7 @@ def _hold(channels: Channels, graph: ir.Graph) -> None:
         if node.op_type not in SAFE or alone or not _resizes(node):
             channels.pinned += [value for value in (*node.inputs, *node.outputs) if value]
     channels.pinned += [run.value for run in channels.runs]
+    channels.pinned += from_outside(graph)
 
 
 def _resizes(node: ir.Node) -> bool:
@@ -181,7 +185,7 @@ def _pieces(reader: _Reader, classes: Classes) -> Iterator[tuple[int, Mask]]:
 # Rewriting.
 
 
-def _fold(graph: ir.Graph, reader: _Reader, kept: Mask) -> Certificate | None:
+def _fold(reader: _Reader, name: str, kept: Mask) -> Certificate | None:
     """Move what removed channels add into the bias."""
     node, layer = reader.node, Layer.of(reader.node)
     numbers = np.where(kept, 0.0, reader.steady.numbers)
@@ -191,12 +195,11 @@ def _fold(graph: ir.Graph, reader: _Reader, kept: Mask) -> Certificate | None:
     old = node.inputs[BIAS] if len(node.inputs) > BIAS else None
     rounded = bias.astype(layer.weight.dtype)
     node.resize_inputs(BIAS + 1)
-    name = f"{node.outputs[0].name}.steady_bias"
-    node.replace_input_with(BIAS, constant(graph, name, rounded))
-    drop_unread(graph, old)
+    node.replace_input_with(BIAS, constant(home(node), f"{name}.steady_bias", rounded))
+    forget(old)
     because = f"{int((~kept).sum())} of its inputs are constants, and so are in its bias"
     change, bound = _change(rounded, bias), rounding(rounded.dtype)
-    return Certificate("constant channels", node.outputs[0].name or "", because, change, bound)
+    return Certificate("constant channels", name, because, change, bound)
 
 
 def _change(rounded: Numbers, exact: Array) -> float:
@@ -266,4 +269,4 @@ class _Removal:
         old = node.inputs[index]
         name = f"{node.outputs[0].name}.pruned_{index}"
         node.replace_input_with(index, constant(self.graph, name, numbers))
-        drop_unread(self.graph, old)
+        forget(old)

@@ -25,6 +25,7 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.facts import ConvSite
+from gconvtool.graph.bodies import home
 from gconvtool.graph.parts import constant
 from gconvtool.graph.plain import Plain, insert_before, singles, times
 from gconvtool.results.conversion import Certificate
@@ -50,9 +51,9 @@ def _repeat(model: ir.Model, plain: Plain) -> Certificate:
     site, source = plain.site, plain.node.inputs[0]
     name = f"{plain.name}.repeated"
     order = np.arange(site.filters) // _multiplier(site)
-    index = constant(model.graph, f"{name}_channels", order.astype(np.int64))
+    index = constant(home(plain.node), f"{name}_channels", order.astype(np.int64))
     gather = ir.node("Gather", [source, index], {"axis": 1}, name=name)
-    insert_before(model.graph, plain.node, gather)
+    insert_before(model, plain.node, gather)
     plain.node.attributes["group"] = ir.AttrInt64("group", site.filters)
     because = f"its {site.channels} channels are repeated, not its kernels changed; {times(1)}"
     return Certificate("true depthwise", plain.name, because, 0.0, 0.0)

@@ -23,4 +23,6 @@ def _input(value: ir.Value) -> Input:
         raise InputError(f"input {value.name} is no tensor: such models cannot be fed")
     if value.dtype is ir.DataType.STRING:
         raise InputError(f"input {value.name} holds strings: such models cannot be fed")
-    return Input(value.name or "", value.dtype.numpy().name, shape_of(value))
+    bfloat16 = value.dtype is ir.DataType.BFLOAT16  # which numpy has not: see `graph.twin`
+    fed = ir.DataType.FLOAT if bfloat16 else value.dtype
+    return Input(value.name or "", fed.numpy().name, shape_of(value))

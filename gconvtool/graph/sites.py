@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from math import ceil, prod
+from math import prod
 
 import onnx_ir as ir
 
 from gconvtool.facts import ConvSite, Shape, Skip
+from gconvtool.graph.carriers import is_constant, root
 from gconvtool.graph.constants import int_attribute, ints_attribute, shape_of, stored
+from gconvtool.graph.padding import pads
 
 CONVOLUTIONS = {
     "Conv": 1,
@@ -36,6 +38,15 @@ BIASES = {
     "QLinearConv": 8,
 }
 """Which of their inputs holds the bias."""
+UNTOUCHED = {
+    "ConvInteger": "quantised",
+    "DeformConv": "deformable",
+    "FusedConv": "fused with what ONNX has no operator for",
+    "NhwcConv": "its channels come last",
+    "NhwcFusedConv": "its channels come last",
+    "QLinearConv": "quantised",
+}
+"""Convolutions that are left alone, and why."""
 CHANNELS_LAST = ("NhwcConv", "NhwcFusedConv")
 FLATTENING = ("Flatten", "Reshape", "Squeeze")
 PASSING = ("Dropout", "Identity")
@@ -68,7 +79,7 @@ def conv_site(node: ir.Node) -> ConvSite | None:
         kernel=tuple(kernel),
         strides=strides,
         dilations=dilations,
-        pads=_pads(node, data, tuple(kernel), strides, dilations),
+        pads=pads(node, data, tuple(kernel), strides, dilations),
         input_shape=data,
         output_shape=made,
         bias=_has_bias(node),
@@ -140,55 +151,15 @@ def _feature_map(value: ir.Value | None) -> Shape:
     return data
 
 
-def _pads(
-    node: ir.Node,
-    data: Shape,
-    kernel: tuple[int, ...],
-    strides: tuple[int, ...],
-    dilations: tuple[int, ...],
-) -> tuple[int, ...] | None:
-    """Begins, then ends. SAME pads so that the output has ceil(input / stride) positions."""
-    attribute = node.attributes.get("auto_pad")
-    mode = attribute.value if attribute else "NOTSET"
-    if mode == "VALID":
-        return (0,) * (2 * len(kernel))
-    if mode == "NOTSET":
-        return ints_attribute(node, "pads", (0,) * (2 * len(kernel)))
-    if node.op_type == "ConvTranspose" or mode not in ("SAME_UPPER", "SAME_LOWER"):
-        return None
-    sizes = data[2:] if data else (None,) * len(kernel)
-    if len({len(sizes), len(kernel), len(strides), len(dilations)}) > 1 or 0 in strides:
-        return None
-    axes = zip(sizes, kernel, strides, dilations, strict=True)
-    found = [_same(size, dilation * (k - 1) + 1, stride) for size, k, stride, dilation in axes]
-    totals = [total for total in found if total is not None]
-    if len(totals) < len(found):
-        return None
-    halves = [divmod(total, 2) for total in totals]
-    less, more = [half for half, _ in halves], [half + odd for half, odd in halves]
-    return (*more, *less) if mode == "SAME_LOWER" else (*less, *more)
-
-
-def _same(size: int | str | None, covered: int, stride: int) -> int | None:
-    """What is padded along an axis in all; steps of one need no size for that."""
-    if stride == 1:
-        return covered - 1
-    return (
-        max(0, (ceil(size / stride) - 1) * stride + covered - size)
-        if isinstance(size, int)
-        else None
-    )
-
-
 def _refusal(node: ir.Node) -> Skip | None:
-    if node.op_type == "ConvTranspose":
-        return None  # the recipes say why
-    if node.op_type != "Conv":
-        return Skip(f"a {node.op_type}: deformable, fused or quantised")
+    if node.op_type not in ("Conv", "ConvTranspose"):
+        return Skip(f"a {node.op_type}: {UNTOUCHED[node.op_type]}")
     weight = node.inputs[1]
-    if weight is None or not _constant(weight):
+    if _quantised(weight):
+        return Skip("its weight is quantised")
+    if not is_constant(weight):
         return Skip("its weight is not a plain constant")
-    if len(node.inputs) > 2 and node.inputs[2] and not _constant(node.inputs[2]):
+    if len(node.inputs) > 2 and node.inputs[2] and not is_constant(node.inputs[2]):
         return Skip("its bias is not constant")
     return None
 
@@ -198,8 +169,11 @@ def _has_bias(node: ir.Node) -> bool:
     return 0 < index < len(node.inputs) and node.inputs[index] is not None
 
 
-def _constant(value: ir.Value) -> bool:
-    return not value.is_graph_input() and ir.convenience.get_const_tensor(value) is not None
+def _quantised(value: ir.Value | None) -> bool:
+    """Written in fewer bits, with a scale."""
+    begin = root(value)
+    maker = None if begin is None else begin.producer()
+    return maker is not None and maker.op_type == "DequantizeLinear"
 
 
 def renamed(site: ConvSite, name: str) -> ConvSite:

@@ -59,9 +59,9 @@ class Steady:
 class Observer:
     """What is steady in a graph, value by value."""
 
-    def __init__(self, graph: ir.Graph, channels: Channels) -> None:
+    def __init__(self, graph: ir.Graph, channels: Channels, opsets: Mapping[str, int]) -> None:
         self._found: dict[ir.Value, Steady] = {}
-        self._opsets = graph.opset_imports
+        self._opsets = opsets
         self._links = {(link.whole, link.part): link.offset for link in channels.links}
         self._repeats = {(s.wide, s.narrow): s.repeat for s in channels.spreads}
         for node in graph:

@@ -7,8 +7,11 @@ import onnx_ir as ir
 
 from gconvtool.fit.moments import Array
 from gconvtool.fit.structure import Factors
+from gconvtool.fit.transposed import turned
+from gconvtool.graph.bodies import find, forget, home
+from gconvtool.graph.constants import int_attribute
 from gconvtool.graph.emit import Writer
-from gconvtool.graph.parts import array, drop_unread
+from gconvtool.graph.parts import array
 from gconvtool.graph.spelling import write
 from gconvtool.spellings import Spelling
 
@@ -21,13 +24,10 @@ def weight_and_bias(model: ir.Model, site: str) -> tuple[Array, Array]:
     weight = array(node.inputs[1])
     assert weight is not None, f"{site} was surveyed with a constant weight"
     bias = array(node.inputs[2]) if len(node.inputs) > 2 else None
+    if node.op_type == "ConvTranspose":
+        weight = turned(weight, int_attribute(node, "group", 1))
     rows = weight.reshape(len(weight), -1).astype(np.float64)
     return rows, np.zeros(len(rows)) if bias is None else bias.astype(np.float64)
-
-
-def find(model: ir.Model, site: str) -> ir.Node:
-    """The node whose first output has this name."""
-    return next(node for node in model.graph if node.outputs and node.outputs[0].name == site)
 
 
 def storable(model: ir.Model, site: str, factors: Factors) -> bool:
@@ -49,7 +49,7 @@ def replace(model: ir.Model, site: str, factors: Factors, spelling: Spelling = "
     writer, inputs = Writer(model, node, groups_allowed=spelling != "split"), node.inputs
     result = write(writer, factors, spelling)
     ir.convenience.replace_nodes_and_values(
-        model.graph, node, [node], writer.nodes, [node.outputs[0]], [result]
+        home(node), node, [node], writer.nodes, [node.outputs[0]], [result]
     )
     for value in inputs[1:]:
-        drop_unread(model.graph, value)
+        forget(value)

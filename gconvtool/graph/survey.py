@@ -3,7 +3,7 @@ convolutions. Nothing is computed here and nothing is changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import onnx_ir as ir
@@ -22,9 +22,7 @@ from gconvtool.facts import (
 from gconvtool.graph import control, sharing
 from gconvtool.graph.constants import CARRIERS, bits_of, content, origin, shape_of, stored
 from gconvtool.graph.load import one_line
-from gconvtool.graph.sites import conv_site, head_site, refusals, renamed
-
-IN_A_BODY = Skip("it is inside a body of control flow")
+from gconvtool.graph.sites import conv_site, head_site, is_convolution, refusals, renamed
 
 
 def survey(model: ir.Model) -> Survey:
@@ -33,12 +31,12 @@ def survey(model: ir.Model) -> Survey:
     scribe = _Scribe()
     nodes = scribe.facts(graph, "")
     held = tuple(_initializers(model))
-    reasons = {**sharing.refusals(graph), **refusals(graph)}
+    reasons = {**sharing.refusals(graph), **_shared_inside(graph), **refusals(graph.all_nodes())}
     skipped = {scribe.names[node.outputs[0]]: why for node, why in reasons.items()}
     return Survey(
         nodes=nodes,
         sites=scribe.sites,
-        skipped={**scribe.inner, **skipped},
+        skipped=skipped,
         heads=scribe.heads,
         inputs=tuple(_tensor(value) for value in graph.inputs if not value.is_initializer()),
         outputs=tuple(scribe.names.get(value, value.name or "") for value in graph.outputs),
@@ -59,7 +57,6 @@ class _Scribe:
         self.names: dict[ir.Value, str] = {}
         self.sites: dict[str, ConvSite] = {}
         self.heads: dict[str, ConvSite] = {}
-        self.inner: dict[str, Skip] = {}
         self._brief = brief
         self._nameless = 0
         self._contents: dict[int, Parameter | None] = {}
@@ -92,7 +89,7 @@ class _Scribe:
             reads=tuple(map(self._read, node.inputs)),
             bodies=tuple(self._bodies(node, name)),
         )
-        return fact if self._brief else self._full(fact, node, inside=bool(prefix))
+        return fact if self._brief else self._full(fact, node)
 
     def _name(self, node: ir.Node, prefix: str) -> str:
         """Its first output's name; without any, its own, or its operator and a number."""
@@ -102,8 +99,8 @@ class _Scribe:
         self._nameless += not node.name
         return prefix + (node.name or f"{node.op_type}_{self._nameless}")
 
-    def _full(self, fact: NodeFact, node: ir.Node, inside: bool) -> NodeFact:
-        self._note_site(node, fact.name, inside)
+    def _full(self, fact: NodeFact, node: ir.Node) -> NodeFact:
+        self._note_site(node, fact.name)
         return replace(
             fact,
             parameters=tuple(self._parameters(node)),
@@ -112,12 +109,10 @@ class _Scribe:
             output_bits=tuple(map(_bits, node.outputs)),
         )
 
-    def _note_site(self, node: ir.Node, name: str, inside: bool) -> None:
+    def _note_site(self, node: ir.Node, name: str) -> None:
         site, head = conv_site(node), head_site(node)
         if site is not None:
             self.sites[name] = renamed(site, name)
-        if (site or head) is not None and inside:
-            self.inner[name] = IN_A_BODY
         if head is not None:
             self.heads[name] = renamed(head, name)
 
@@ -148,6 +143,20 @@ class _Scribe:
                 yield Body(label, nodes, None, trips.reason, results)
             else:
                 yield Body(label, nodes, trips, None, results)
+
+
+def _shared_inside(graph: ir.Graph) -> Mapping[ir.Node, Skip]:
+    """Convolutions in bodies that share a weight: they are not looked at together."""
+    inside = (node for node in graph.all_nodes() if node.graph is not graph)
+    shared = (node for node in inside if is_convolution(node) and _shares(node))
+    return dict.fromkeys(shared, Skip("inside a body, it shares its weight with another one"))
+
+
+def _shares(node: ir.Node) -> bool:
+    """Another convolution reads its weight."""
+    weight = node.inputs[1]
+    readers = () if weight is None else weight.uses()
+    return any(reader is not node and is_convolution(reader) for reader, _ in readers)
 
 
 def _initializers(model: ir.Model) -> Iterator[ir.Value]:

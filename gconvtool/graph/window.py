@@ -24,7 +24,8 @@ import onnx_ir as ir
 from gconvtool.facts import ConvSite, describe_shape
 from gconvtool.fit import hidden
 from gconvtool.fit.moments import Index
-from gconvtool.graph.parts import Numbers, constant, drop_unread, opset
+from gconvtool.graph.bodies import forget, home
+from gconvtool.graph.parts import Numbers, constant, opset
 from gconvtool.graph.plain import Family, Plain, families, insert_before, times
 from gconvtool.results.conversion import Certificate
 
@@ -142,12 +143,12 @@ def _store(model: ir.Model, family: Family, windows: Sequence[tuple[_Axis, ...]]
     first, old = family[0], family[0].node.inputs[1]
     kept = tuple(axis.kept for axis in windows[0])
     numbers = first.weight[_where(first.weight, kept)]
-    weight = constant(model.graph, f"{first.name}.smaller_weight", numbers)
+    weight = constant(home(first.node), f"{first.name}.smaller_weight", numbers)
     for plain, axes in zip(family, windows, strict=True):
         plain.node.replace_input_with(1, weight)
         _set_window(plain.node, axes)
         _crop(model, plain, axes)
-    drop_unread(model.graph, old)
+    forget(old)
 
 
 def _set_window(node: ir.Node, axes: Sequence[_Axis]) -> None:
@@ -177,8 +178,8 @@ def _crop(model: ir.Model, plain: Plain, axes: Sequence[_Axis]) -> None:
         node = ir.node("Slice", [source], numbers, name=prefix)
     else:
         inputs = [
-            constant(model.graph, f"{prefix}_{name}", np.array(list_, np.int64))
+            constant(home(plain.node), f"{prefix}_{name}", np.array(list_, np.int64))
             for name, list_ in numbers.items()
         ]
         node = ir.node("Slice", [source, *inputs], name=prefix)
-    insert_before(model.graph, plain.node, node)
+    insert_before(model, plain.node, node)

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gconvtool.errors import InputError
+from gconvtool.graph.pack import Packed
 from gconvtool.pipeline.rewrite import Request, Rewritten, rewrite
 from gconvtool.pipeline.source import (
     BATCH,
@@ -48,12 +49,12 @@ class _Contestant:
     """A model in memory, how it is run, and its counted cost."""
 
     network: Network
-    content: bytes
+    packed: Packed
     provider: str
     threads: int
 
     def session(self) -> Session:
-        return Session(self.content, self.provider, self.threads, self.network.name)
+        return Session(self.packed, self.provider, self.threads, self.network.name)
 
 
 def verify(
@@ -172,22 +173,27 @@ def bench(
         macs=(totals[0], totals[1]),
         gates=tuple(_answers(gates, judgement.speedup, measured_drift[0])),
         measurement=measured,
-        warnings=(*disturbances, *notes),
+        warnings=(*disturbances, *_stand_ins(pair), *notes),
     )
 
 
 def _contestant(network: Network, provider: str, threads: int) -> _Contestant:
-    return _Contestant(network, network.content(), provider, threads)
+    return _Contestant(network, network.packed(), provider, threads)
 
 
 def _converted(first: _Contestant, rewritten: Rewritten) -> _Contestant:
     network = Network(rewritten.model, f"{first.network.name}, converted")
-    return replace(first, network=network, content=rewritten.content)
+    return replace(first, network=network, packed=network.packed())
 
 
 def _drift(pair: tuple[_Contestant, ...] | list[_Contestant], samples: Data) -> tuple[Drift, ...]:
     first, second = pair
     return drift(first.session(), second.session(), samples, first.network.batch(BATCH))
+
+
+def _stand_ins(pair: tuple[_Contestant, ...]) -> Iterator[str]:
+    """What must be said of models that are not run in their own numbers, once each."""
+    yield from dict.fromkeys(said for one in pair for said in one.network.stand_in())
 
 
 def _one_batch(samples: Data, network: Network, wanted: int) -> Mapping[str, NDArray[Any]]:

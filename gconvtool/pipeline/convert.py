@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -10,6 +11,7 @@ from typing import get_args
 from gconvtool import files, planfile
 from gconvtool.errors import InputError, VerificationError
 from gconvtool.fit.rows import BUDGET
+from gconvtool.graph import save
 from gconvtool.graph.load import external_files
 from gconvtool.pipeline.exactly import Averages, Exact
 from gconvtool.pipeline.fits import Method
@@ -144,8 +146,10 @@ def convert(
     )
     rewritten = rewrite(request)
     judged = _judged(request, rewritten, test)
-    _write(rewritten, target, save_plan, threads)
-    return judged if target is None else replace(judged, output=str(target))
+    weights = _write(request, rewritten, target, save_plan)
+    notes = () if weights is None else (f"{weights}: the weights of {target}; keep both together",)
+    warnings = (*network.stand_in(), *judged.warnings, *notes)
+    return replace(judged, warnings=warnings, output=None if target is None else str(target))
 
 
 def _exact(wanted: Exact) -> Exact:
@@ -174,18 +178,18 @@ def _first(*values: int | None) -> int:
 
 
 def _write(
-    rewritten: Rewritten, target: Path | None, save_plan: str | Path | None, threads: int | None
-) -> None:
-    """The model and the plan, both or neither: the plan is whole before the model is there."""
+    request: Request, rewritten: Rewritten, target: Path | None, save_plan: str | Path | None
+) -> Path | None:
+    """The model and the plan, both or neither: the plan is whole before the model is there.
 
-    def write_model(plan: Path | None = None) -> None:
-        if target is not None:
-            files.write(rewritten.content, target, lambda path: _loads(path, threads))
-
-    if save_plan is None:
-        write_model()
-    else:
-        files.write(planfile.text(rewritten.plan).encode(), Path(save_plan), write_model)
+    Returns the file of the model's weights, where they do not fit into that of the model.
+    """
+    text = planfile.text(rewritten.plan).encode()
+    with files.written(text, Path(save_plan)) if save_plan else nullcontext():
+        if target is None:
+            return None
+        model, name = rewritten.model, request.network.name
+        return save.write(model, name, target, lambda path: _loads(path, request.threads))
 
 
 def _save_plan(plan: PlanFile, path: str | Path | None) -> None:
@@ -198,8 +202,8 @@ def _judged(request: Request, rewritten: Rewritten, test: Data | None) -> Conver
     network = request.network
     data = _unseen(request, rewritten, test)
     sessions = [
-        Session(content, threads=request.threads, name=network.name)
-        for content in (network.content(), rewritten.content)
+        Session(one.packed(), threads=request.threads, name=network.name)
+        for one in (network, Network(rewritten.model, network.name))
     ]
     measured = drift(sessions[0], sessions[1], data, network.batch(BATCH))
     return replace(
@@ -221,6 +225,6 @@ def _unseen(request: Request, rewritten: Rewritten, test: Data | None) -> Data:
 def _loads(path: Path, threads: int | None) -> None:
     """The written file is read back before it takes its place."""
     try:
-        Session(path, threads=threads)
+        Session(Network.open(path).packed(), threads=threads)
     except InputError as error:
         raise VerificationError(f"not written: {error}") from error

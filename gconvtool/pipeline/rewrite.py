@@ -19,7 +19,7 @@ from gconvtool.fit.rows import BUDGET
 from gconvtool.graph import exact, heads, norms, permute, save, shapes, sharing
 from gconvtool.graph.survey import survey
 from gconvtool.kinds import kind
-from gconvtool.pipeline import exactly
+from gconvtool.pipeline import exactly, opening
 from gconvtool.pipeline.exactly import Certificates, Exact
 from gconvtool.pipeline.fits import Method, Outcomes, fit_all
 from gconvtool.pipeline.source import BATCH, Feed, Network, Progress, count, fed_like
@@ -62,6 +62,13 @@ class Request:
         return self.recipe is None or self.exact.any
 
     @property
+    def heads(self) -> bool:
+        """Fully connected layers are to become global convolutions."""
+        plan = self.recipe if isinstance(self.recipe, PlanFile) else None
+        wanted = [self.recipe] if plan is None else [entry.recipe for entry in plan.entries]
+        return any(isinstance(recipe, Gdc) for recipe in wanted)
+
+    @property
     def splits(self) -> bool:
         """Groups are written out in the end."""
         return self.method.spelling == "split"
@@ -69,10 +76,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A converted network in memory, its bytes, what is said of it, and samples it has not seen."""
+    """A converted network in memory, what is said of it, and samples that it has not seen."""
 
     model: ir.Model
-    content: bytes
     conversion: Conversion
     plan: PlanFile
     unseen: Data | None
@@ -112,7 +118,7 @@ def rewrite(request: Request) -> Rewritten:
     _declare_outputs(work, network.model)
     used = len(split.fit) + len(split.held_out) if split and prepared.plan.steps else 0
     _stamp(work, request, used, outcomes, certificates)
-    content = save.serialise(work, network.name)
+    save.require_valid(work, network.name)
     after = count(Network(work, network.name), counting)
     base = Network(prepared.base, network.name)
     sited = count(base, counting) if request.exact.any else before
@@ -126,7 +132,7 @@ def rewrite(request: Request) -> Rewritten:
         refined=_errors(outcomes.refined),
     )
     return Rewritten(
-        work, content, conversion, _kept_plan(request, prepared, outcomes), _unseen(split)
+        work, conversion, _kept_plan(request, prepared, outcomes), _unseen(split)
     )
 
 
@@ -194,10 +200,12 @@ def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
 
 def _prepared(request: Request) -> Prepared:
     base = request.network.model.clone()
-    notes = []
-    freed = exact.privatise_initializers(base)
-    if freed:
-        notes.append(f"{freed} initializers were graph inputs too; they are constants now")
+    opened = opening.open_up(base, request.heads or request.exact.gap_to_gdc)
+    request = replace(
+        request,
+        selection=opened.selection(request.selection),
+        recipe=opened.recipe(request.recipe),
+    )
     folded = exact.fold_batch_norms(base)
     shapes.infer(base)
     certificates, said = exactly.apply(base, request.exact, request.method.spelling)
@@ -212,16 +220,14 @@ def _prepared(request: Request) -> Prepared:
     families = sharing.families(base)
     planned = planning.together(_planned(request, sites.values(), refused), families)
     followers = {first: rest for first, *rest in families}
-    return Prepared(base, sites, planned, folded, (*notes, *said), certificates, followers)
+    return Prepared(base, sites, planned, folded, (*opened.notes, *said), certificates, followers)
 
 
 def _sites_of(facts: Survey, request: Request) -> Mapping[str, ConvSite]:
     """Convolutions, and fully connected layers where a global one is wanted, in order."""
-    recipe = request.recipe
-    if recipe is None:
+    if request.recipe is None:
         return {}
-    wanted = [recipe] if not isinstance(recipe, PlanFile) else [e.recipe for e in recipe.entries]
-    if not any(isinstance(recipe, Gdc) for recipe in wanted):
+    if not request.heads:
         return facts.sites
     every = {**facts.sites, **facts.heads}
     return {node.name: every[node.name] for node in nested(facts.nodes) if node.name in every}

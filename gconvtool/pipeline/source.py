@@ -13,8 +13,9 @@ from gconvtool.drift import Reference, compare
 from gconvtool.errors import InputError
 from gconvtool.facts import Survey
 from gconvtool.graph import load as loading
-from gconvtool.graph import save, shapes
+from gconvtool.graph import shapes, twin
 from gconvtool.graph.expand import expand_functions
+from gconvtool.graph.pack import Packed, pack
 from gconvtool.graph.shapes import Names
 from gconvtool.graph.signature import signature
 from gconvtool.graph.survey import sketch, survey
@@ -51,9 +52,18 @@ class Network:
             return cls(loading.copied(source, name), name)
         return cls(loading.load(Path(source)), str(source))
 
-    def content(self) -> bytes:
-        """The model as one protobuf, as onnxruntime takes it."""
-        return save.serialise(self.model.clone(), self.name)
+    def packed(self) -> Packed:
+        """The model as onnxruntime takes it."""
+        return pack(self.model, self.name)
+
+    def stand_in(self) -> tuple[str, ...]:
+        """What has to be said where the model is not run in its own numbers."""
+        kinds = (kind.numpy().name for kind in twin.unsupported(self.model))
+        return tuple(
+            f"{self.name} is run in float32, since onnxruntime's CPU kernels do not take {kind}: "
+            f"errors and times are those of float32, what is written stays {kind}"
+            for kind in kinds
+        )
 
     def batch(self, wanted: int) -> Batch:
         """The batch to run: what the model insists on, or what is wanted."""

@@ -31,6 +31,7 @@ from gconvtool.graph.surgery import find
 from gconvtool.recipes import HEADS
 from gconvtool.runtime.gather import Pair, observe
 from gconvtool.runtime.inputs import Arrays, Batch, Data
+from gconvtool.runtime.inside import look, paired
 from gconvtool.runtime.session import Session
 from gconvtool.runtime.shelf import Shelf
 
@@ -52,7 +53,7 @@ class Settings:
 class Sight:
     """What is seen at a site: batches of pairs of both streams, those to fit to and the held-out.
 
-    They are the same until a site has `changed`.
+    They are the same until a site has `changed`. `unseen` says why there are none, if so.
     """
 
     site: ConvSite
@@ -61,9 +62,12 @@ class Sight:
     held_out: Sequence[Pair]
     changed: bool
     settings: Settings
+    unseen: Skip | None = None
 
     def flaw(self) -> Skip | None:
         """Why nothing can be fitted to this or judged by it, if so."""
+        if self.unseen:
+            return self.unseen
         for pairs in (self.converted, self.held_out):
             if not any(y.size for _, y in pairs):
                 return Skip("no position of it is computed on the samples")
@@ -124,6 +128,7 @@ class Walk:
         self._converted: _Stream | None = None
         self._fitting = len(list(fit.batches(batch)))
         self._ahead = self._seen_ahead(follow, feeds)
+        self._unseen: dict[str, Skip] = {}
 
     def visit(self, site: ConvSite) -> Sight:
         """What is seen at a site; stops must be visited in their order."""
@@ -135,11 +140,12 @@ class Walk:
         fit, held_out = slice(self._fitting), slice(self._fitting, None)
         return Sight(
             site,
-            [pair for pairs in seen for pair in pairs[fit]],
-            [pair for pairs in original for pair in pairs[fit]],
-            [pair for pairs in seen for pair in pairs[held_out]],
+            _with_rows(pair for pairs in seen for pair in pairs[fit]),
+            _with_rows(pair for pairs in original for pair in pairs[fit]),
+            _with_rows(pair for pairs in seen for pair in pairs[held_out]),
             changed,
             self._settings,
+            self._unseen.get(site.name),
         )
 
     def normalised(self, name: str) -> tuple[Sequence[Pair], Sequence[Pair]]:
@@ -170,12 +176,26 @@ class Walk:
         if self._converted is None:
             self._converted = self._original.forked(self._work)
         self._converted.advance(position)
+        if self._cutter.inside(name):
+            return *self._seen_inside(name), changed
         source = find(self._base, name).inputs[0]
         assert source is not None
         x, x_now = (stream.values(source) for stream in (self._original, self._converted))
         y = self._original.advance(position + 1, name)
         due = self._mended(name, y) if changed else y
         return list(zip(x_now, due, strict=True)), list(zip(x, y, strict=True)), changed
+
+    def _seen_inside(self, name: str) -> tuple[list[Pair], list[Pair]]:
+        """The same at a site in a body; neither stream goes on, since more may be seen there."""
+        assert self._converted is not None
+        before, now = self._original.look(name, made=True), self._converted.look(name, made=False)
+        for seen in (before, now):
+            if isinstance(seen, Skip):
+                self._unseen[name] = seen
+        if isinstance(before, Skip) or isinstance(now, Skip):
+            return [], []
+        pairs = [paired(x, y) for (x,), (_, y) in zip(now, before, strict=True)]
+        return pairs, [(x, y) for x, y in before]
 
     def _mended(self, site: str, y: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What the site should give so that what it is added to becomes right."""
@@ -198,6 +218,11 @@ class Walk:
         node, index = uses[0]
         other = node.inputs[1 - index] if (node.op_type, node.domain) == ("Add", "") else None
         return other if other is not None and self._original.has(other) else None
+
+
+def _with_rows(pairs: Iterable[Pair]) -> list[Pair]:
+    """Without the batches in which a branch was not taken."""
+    return [(x, y) for x, y in pairs if len(y)]
 
 
 def _finite(array: np.ndarray) -> bool:
@@ -240,6 +265,14 @@ class _Stream:
         """A value that is alive here, a batch apart; a constant is the same in all."""
         stored = array(value)
         return [batch[value.name or ""] if stored is None else stored for batch in self._batches]
+
+    def look(self, site: str, *, made: bool) -> list[tuple[np.ndarray, ...]] | Skip:
+        """What a site in a body of the next node reads, and has `made` if that is wanted."""
+        threads = self._settings.threads
+        seen = look(self._model, self._cutter, site, self._batches, made=made, threads=threads)
+        if isinstance(seen, Skip):
+            return seen
+        return [tuple(self._shelf.put(array) for array in arrays) for arrays in seen]
 
     def advance(self, end: int, extra: str | None = None) -> list[np.ndarray]:
         """Run up to a cut and keep what crosses it; returns what `extra` names."""

@@ -21,6 +21,7 @@ from gconvtool.facts import ConvSite
 from gconvtool.fit.convolving import to_weight
 from gconvtool.graph import shapes
 from gconvtool.graph.adjoint import Call, back, passes, window_of
+from gconvtool.graph.pack import Packed, pack
 from gconvtool.graph.parts import array
 from gconvtool.graph.sites import conv_site
 from gconvtool.runtime.inputs import Data
@@ -66,7 +67,7 @@ class Plan:
         made = {name_of(v) for v in read} - self.constants.keys() - fed
         self.values = sorted(made | {*self.targets, *self.outputs})
 
-    def student(self) -> bytes:
+    def student(self) -> Packed:
         """The network with its weights as inputs, and all values that are needed as outputs."""
         return with_outputs(self.model, self.values, self.weights)
 
@@ -170,8 +171,8 @@ def weights_of(movable: Iterable[Movable]) -> Iterator[str]:
 
 def with_outputs(
     model: ir.Model, names: Sequence[str], fed: Mapping[str, Array] | None = None
-) -> bytes:
-    """The serialised model with other outputs, and with some initializers as inputs."""
+) -> Packed:
+    """The model to run with other outputs, and with some initializers as inputs."""
     copy = model.clone()
     values = ir.convenience.create_value_mapping(copy.graph)
     for name, numbers in (fed or {}).items():
@@ -182,7 +183,7 @@ def with_outputs(
     wanted = dict.fromkeys([*names, *(name_of(v) for v in copy.graph.outputs)])
     copy.graph.outputs.clear()
     copy.graph.outputs.extend(values[name] for name in wanted)
-    return bytes(ir.to_proto(copy).SerializeToString())
+    return pack(copy, copy.graph.name or "the network")
 
 
 def name_of(value: ir.Value | None) -> str:

@@ -21,11 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gconvtool.errors import InputError, MissingError
+from gconvtool.graph.pack import Packed
 
 Tensors = Mapping[str, NDArray[Any]]
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+FLOATS: Mapping[str, type[np.floating[Any]]] = {
+    "tensor(float16)": np.float16,
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+}
 FATAL_ONLY = 4
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+"""Where the files are that a serialised model names; since onnxruntime 1.21."""
 PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
@@ -33,12 +41,16 @@ class Session:
     """A loaded model, and the ways to run it."""
 
     def __init__(
-        self, model: bytes | Path, provider: str = "cpu", threads: int | None = None, name: str = ""
+        self,
+        model: Packed | bytes | Path,
+        provider: str = "cpu",
+        threads: int | None = None,
+        name: str = "",
     ) -> None:
         """Open a session.
 
         Args:
-            model: a file, or a serialised model.
+            model: a file, or a serialised model, with the folder of its weights if it has one.
             provider: a key of PROVIDERS.
             threads: intra-op threads; onnxruntime's choice if None.
             name: what to call the model in messages.
@@ -52,12 +64,15 @@ class Session:
             raise InputError(f"provider {provider!r}: known are {', '.join(PROVIDERS)}")
         if provider != "cpu":
             _require(runtime, provider)
-        source = str(model) if isinstance(model, Path) else model
+        content, folder = (
+            (model.content, model.folder) if isinstance(model, Packed) else (model, None)
+        )
+        source = str(content) if isinstance(content, Path) else content
         self._name = name or (source if isinstance(source, str) else "the model")
         with stdout_kept():
             try:
                 self._session = runtime.InferenceSession(
-                    source, _options(runtime, threads), providers=_chain(provider)
+                    source, _options(runtime, threads, folder), providers=_chain(provider)
                 )
             except Exception as error:  # onnxruntime has a family of its own, without a base
                 raise InputError(
@@ -67,11 +82,13 @@ class Session:
         if PROVIDERS[provider] not in loaded:
             raise MissingError(_unloadable(runtime, provider))
         self.outputs = tuple(o.name for o in self._session.get_outputs())
+        self._floats = {i.name: FLOATS.get(i.type) for i in self._session.get_inputs()}
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """All outputs by name."""
+        """All outputs by name; floating-point feeds of another width are cast to the model's."""
         try:
-            return dict(zip(self.outputs, self._session.run(None, dict(feeds)), strict=True))
+            made = self._session.run(None, self._cast(feeds))
+            return dict(zip(self.outputs, made, strict=True))
         except Exception as error:
             raise InputError(f"{self._name}: onnxruntime failed: {brief(error)}") from error
 
@@ -81,10 +98,10 @@ class Session:
         On CUDA, inputs and outputs are bound to the device, so that no copies are timed.
         """
         if PROVIDERS["cuda"] not in self._session.get_providers():
-            run, inputs = self._session.run, dict(feeds)
+            run, inputs = self._session.run, self._cast(feeds)
             return lambda: run(None, inputs)
         runtime, binding = onnxruntime(), self._session.io_binding()
-        for name, array in feeds.items():
+        for name, array in self._cast(feeds).items():
             value = runtime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", 0)
             binding.bind_ortvalue_input(name, value)
         for name in self.outputs:
@@ -96,6 +113,9 @@ class Session:
 
         return run_on_device
 
+    def _cast(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        return {name: _as(self._floats.get(name), array) for name, array in feeds.items()}
+
     def placement(self) -> dict[str, int]:
         """How many nodes of the optimised graph each provider runs; empty if it does not say."""
         counts: dict[str, int] = {}
@@ -103,6 +123,11 @@ class Session:
         for part in ask() if ask else ():
             counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
         return counts
+
+
+def _as(wanted: type[np.floating[Any]] | None, array: NDArray[Any]) -> NDArray[Any]:
+    floating = wanted is not None and array.dtype.kind == "f"
+    return array.astype(wanted, copy=False) if floating else array
 
 
 def onnxruntime() -> ModuleType:
@@ -145,13 +170,15 @@ def stdout_kept() -> Iterator[None]:
         os.close(saved)
 
 
-def _options(runtime: ModuleType, threads: int | None) -> Any:
+def _options(runtime: ModuleType, threads: int | None, folder: Path | None) -> Any:
     options = runtime.SessionOptions()
     options.log_severity_level = FATAL_ONLY
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or 0
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if folder is not None:
+        options.add_session_config_entry(WEIGHTS_FOLDER, str(folder.resolve()))
     return options
 
 
