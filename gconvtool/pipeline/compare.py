@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from gconvtool.errors import InputError
 from gconvtool.graph.pack import Packed
-from gconvtool.pipeline.rewrite import Request, Rewritten, rewrite
+from gconvtool.pipeline.ground import Request
+from gconvtool.pipeline.rewrite import Rewritten, rewrite
 from gconvtool.pipeline.source import (
     BATCH,
     Feed,

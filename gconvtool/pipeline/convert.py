@@ -15,7 +15,8 @@ from gconvtool.graph import save
 from gconvtool.graph.load import external_files
 from gconvtool.pipeline.exactly import Averages, Exact
 from gconvtool.pipeline.fits import Method
-from gconvtool.pipeline.rewrite import Request, Rewritten, rehearse, rewrite
+from gconvtool.pipeline.ground import Request
+from gconvtool.pipeline.rewrite import Rewritten, rehearse, rewrite
 from gconvtool.pipeline.source import BATCH, Feed, Model, Network, Progress, drift, silent
 from gconvtool.plan import Selection
 from gconvtool.planfile import PlanFile

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from gconvtool.errors import InputError
 from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit.affine import ChannelMoments
-from gconvtool.fit.fitting import Given
+from gconvtool.fit.fitting import NOTHING, Given
 from gconvtool.fit.grouping import Grouping
 from gconvtool.fit.leaning import Weights
 from gconvtool.fit.moments import Array, Index
@@ -97,7 +97,7 @@ def fit_all(
         most = method.most(walk is not None)
         outcomes.sites.update((s.site.name, _outcome(s, fitted, most)) for s in family)
         if isinstance(fitted, Fitted) and outcomes.sites[name].recipe is not None:
-            _put(work, [s.site for s in family], fitted.factors, method.spelling)
+            put(work, [s.site for s in family], fitted.factors, method.spelling)
             partitions.decide(step, fitted.factors)
             channels = _channels(fitted.factors)
             outcomes.entries.update(
@@ -107,8 +107,8 @@ def fit_all(
     return outcomes
 
 
-def _put(work: ir.Model, family: Sequence[ConvSite], factors: Factors, spelling: Spelling) -> None:
-    """In the place of sites that share one weight, mostly of one."""
+def put(work: ir.Model, family: Sequence[ConvSite], factors: Factors, spelling: Spelling) -> None:
+    """Put new weights in the place of sites that share one, mostly of one site, in place."""
     before = set(work.graph.initializers)
     for site in family:
         if site.op in HEADS:
@@ -158,16 +158,25 @@ def _outcome(step: Candidate, fitted: Fitted | Skip, most: float) -> SiteOutcome
 def _fitted(
     step: Candidate, base: ir.Model, sight: Sight | None, method: Method, seed: int, given: Given
 ) -> Fitted | Skip:
-    weight, bias = _finite_weights(base, step.site)
-    fitter: Fitter | WholeMapFitter
-    if isinstance(step.recipe, Gdc):
-        fitter = WholeMapFitter(step.recipe, prod(step.site.kernel), weight, bias)
-    else:
-        fitter = Fitter(step, weight.astype(np.float64), bias, seed, given)
-    fitted = fitter.blind() if sight is None else best(fitter, sight, method.fits)
+    made = fitter(step, base, seed, given)
+    fitted = made.blind() if sight is None else best(made, sight, method.fits)
     if isinstance(fitted, Fitted) and not surgery.storable(base, step.site.name, fitted.factors):
         return Skip(TOO_LARGE)
     return fitted
+
+
+def fitter(
+    step: Candidate, base: ir.Model, seed: int, given: Given = NOTHING
+) -> Fitter | WholeMapFitter:
+    """What fits a recipe at its site, whose weights are in `base`.
+
+    Raises:
+        InputError: they are not finite.
+    """
+    weight, bias = _finite_weights(base, step.site)
+    if isinstance(step.recipe, Gdc):
+        return WholeMapFitter(step.recipe, prod(step.site.kernel), weight, bias)
+    return Fitter(step, weight.astype(np.float64), bias, seed, given)
 
 
 def _finite_weights(model: ir.Model, site: ConvSite) -> tuple[Weights, Array]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -14,64 +14,25 @@ from threadpoolctl import threadpool_limits
 from gconvtool import plan as planning
 from gconvtool._version import __version__
 from gconvtool.errors import InputError
-from gconvtool.facts import ConvSite, Skip, Survey, nested
-from gconvtool.fit.rows import BUDGET
-from gconvtool.graph import exact, heads, norms, permute, save, shapes, sharing
-from gconvtool.graph.survey import survey
+from gconvtool.facts import Skip
+from gconvtool.graph import norms, permute, save
 from gconvtool.kinds import kind
-from gconvtool.pipeline import exactly, opening
-from gconvtool.pipeline.exactly import Certificates, Exact
-from gconvtool.pipeline.fits import Method, Outcomes, fit_all
-from gconvtool.pipeline.source import BATCH, Feed, Network, Progress, count, fed_like
-from gconvtool.plan import Entry, Plan, Selection
+from gconvtool.pipeline import exactly
+from gconvtool.pipeline.exactly import Certificates
+from gconvtool.pipeline.fits import Outcomes, fit_all
+from gconvtool.pipeline.ground import Ground, Request, ground
+from gconvtool.pipeline.source import BATCH, Network, count
+from gconvtool.plan import Entry, Plan
 from gconvtool.planfile import PlanFile
-from gconvtool.recipes import Candidate, Gdc, Recipe
+from gconvtool.recipes import Candidate
 from gconvtool.results import Analysis, Conversion, SiteOutcome, Totals
-from gconvtool.runtime import inputs
-from gconvtool.runtime.calibrate import Followers, Settings, Walk
+from gconvtool.runtime.calibrate import Walk
 from gconvtool.runtime.doubts import doubts
 from gconvtool.runtime.inputs import Data, Split
 from gconvtool.runtime.refine import Refined, refine
 
 FEWEST = 32
 """Samples below which a fit is warned of."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to convert, into what, and what to fit to, in about so much `memory` in bytes.
-
-    Without a recipe only exact rewrites are made, and nothing is fitted.
-    """
-
-    network: Network
-    recipe: Recipe | PlanFile | None
-    selection: Selection
-    feed: Feed
-    samples: int
-    seed: int
-    threads: int | None
-    progress: Progress
-    method: Method = field(default_factory=Method)
-    memory: int = BUDGET
-    exact: Exact = field(default_factory=Exact)
-
-    @property
-    def asks_exact(self) -> bool:
-        """Exact rewrites are wanted, and that nothing is found for them is an answer too."""
-        return self.recipe is None or self.exact.any
-
-    @property
-    def heads(self) -> bool:
-        """Fully connected layers are to become global convolutions."""
-        plan = self.recipe if isinstance(self.recipe, PlanFile) else None
-        wanted = [self.recipe] if plan is None else [entry.recipe for entry in plan.entries]
-        return any(isinstance(recipe, Gdc) for recipe in wanted)
-
-    @property
-    def splits(self) -> bool:
-        """Groups are written out in the end."""
-        return self.method.spelling == "split"
 
 
 @dataclass(frozen=True)
@@ -86,27 +47,22 @@ class Rewritten:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The network with everything exact done to it, the plan, and what has to be said of both."""
+    """What is there to rewrite, and the plan."""
 
-    base: ir.Model
-    sites: Mapping[str, ConvSite]
+    ground: Ground
     plan: Plan
-    folded: int
-    notes: tuple[str, ...]
-    certificates: Certificates
-    followers: Followers
 
 
 def rewrite(request: Request) -> Rewritten:
     """Plan, fit and rewrite in memory."""
-    network, split = request.network, _split(request)
-    counting = _counting(request, split)
+    network, split = request.network, request.split()
+    counting = request.counting(split)
     before = count(network, counting)
     prepared = _prepared(request)
     _require_steps(
         prepared.plan.kept, bool(prepared.plan.steps) or request.asks_exact, network.name
     )
-    work = prepared.base.clone()
+    work = prepared.ground.base.clone()
     # Threads of the BLAS wait for each other by spinning: on a busy machine, many small products
     # then take several times longer than on one thread.
     with threadpool_limits(1, "blas"):
@@ -114,13 +70,13 @@ def rewrite(request: Request) -> Rewritten:
     changed = bool(outcomes.entries) or request.asks_exact
     _require_steps(_reasons(prepared, outcomes), changed, network.name)
     permute.absorb(work)
-    certificates = (*prepared.certificates, *(exactly.split(work) if request.splits else ()))
+    certificates = (*prepared.ground.certificates, *(exactly.split(work) if request.splits else ()))
     _declare_outputs(work, network.model)
     used = len(split.fit) + len(split.held_out) if split and prepared.plan.steps else 0
     _stamp(work, request, used, outcomes, certificates)
     save.require_valid(work, network.name)
     after = count(Network(work, network.name), counting)
-    base = Network(prepared.base, network.name)
+    base = Network(prepared.ground.base, network.name)
     sited = count(base, counting) if request.exact.any else before
     conversion = _conversion(request, before, after.totals, prepared, outcomes, sited)
     notes = (*conversion.warnings, *_caveats(split, outcomes))
@@ -131,9 +87,7 @@ def rewrite(request: Request) -> Rewritten:
         certificates=certificates,
         refined=_errors(outcomes.refined),
     )
-    return Rewritten(
-        work, conversion, _kept_plan(request, prepared, outcomes), _unseen(split)
-    )
+    return Rewritten(work, conversion, _kept_plan(request, prepared, outcomes), _unseen(split))
 
 
 def _unseen(split: Split | None) -> Data | None:
@@ -166,15 +120,15 @@ def _caveats(split: Split | None, outcomes: Outcomes) -> Iterator[str]:
 
 def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
     """Plan and count only: what `rewrite` would do, and what it would cost."""
-    split = _split(request)
-    counting = _counting(request, split)
+    split = request.split()
+    counting = request.counting(split)
     before = count(request.network, counting)
     prepared = _prepared(request)
     steps = {step.site.name: step for step in prepared.plan.steps}
-    folded = count(Network(prepared.base, request.network.name), counting)
+    folded = count(Network(prepared.ground.base, request.network.name), counting)
     macs = {layer.name: layer.macs for layer in folded.layers}
     saved = sum(_saved(step, macs.get(name)) or 0 for name, step in steps.items())
-    shared = {name for names in prepared.followers.values() for name in names}
+    shared = {name for names in prepared.ground.followers.values() for name in names}
     weights = sum(_added(step) for name, step in steps.items() if name not in shared)
     totals = folded.totals
     after = Totals(totals.macs - saved, totals.params + weights, totals.exact)
@@ -190,7 +144,7 @@ def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
     )
     conversion = _conversion(request, before, after, prepared, outcomes, folded)
     if request.splits:
-        ends = exactly.split(prepared.base.clone())
+        ends = exactly.split(prepared.ground.base.clone())
         kept = (
             one for one in ends if one.site not in steps
         )  # what is fitted is written so at once
@@ -199,50 +153,20 @@ def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
 
 
 def _prepared(request: Request) -> Prepared:
-    base = request.network.model.clone()
-    opened = opening.open_up(base, request.heads or request.exact.gap_to_gdc)
-    request = replace(
-        request,
-        selection=opened.selection(request.selection),
-        recipe=opened.recipe(request.recipe),
-    )
-    folded = exact.fold_batch_norms(base)
-    shapes.infer(base)
-    certificates, said = exactly.apply(base, request.exact, request.method.spelling)
-    facts = survey(base)
-    sites = _sites_of(facts, request)
-    refused = {**facts.skipped, **heads.refusals(base, facts.heads)}
-    idle = request.selection.idle(sites)
-    if idle:
-        raise InputError(
-            f"{idle[0]} matches no convolution; analyze {request.network.name} lists their names"
-        )
-    families = sharing.families(base)
-    planned = planning.together(_planned(request, sites.values(), refused), families)
-    followers = {first: rest for first, *rest in families}
-    return Prepared(base, sites, planned, folded, (*opened.notes, *said), certificates, followers)
+    found = ground(request)
+    return Prepared(found, planning.together(_planned(found), found.families))
 
 
-def _sites_of(facts: Survey, request: Request) -> Mapping[str, ConvSite]:
-    """Convolutions, and fully connected layers where a global one is wanted, in order."""
-    if request.recipe is None:
-        return {}
-    if not request.heads:
-        return facts.sites
-    every = {**facts.sites, **facts.heads}
-    return {node.name: every[node.name] for node in nested(facts.nodes) if node.name in every}
-
-
-def _planned(request: Request, sites: Iterable[ConvSite], refused: Mapping[str, Skip]) -> Plan:
-    selection = request.selection
-    if request.recipe is None:
+def _planned(found: Ground) -> Plan:
+    recipe, sites = found.recipe, found.sites.values()
+    if recipe is None:
         return Plan((), {})
-    if not isinstance(request.recipe, PlanFile):
-        return planning.choose(sites, refused, request.recipe, selection)
+    if not isinstance(recipe, PlanFile):
+        return planning.choose(sites, found.refused, recipe, found.selection)
     try:
-        return planning.replay(sites, refused, request.recipe.entries, selection)
+        return planning.replay(sites, found.refused, recipe.entries, found.selection)
     except InputError as error:
-        raise InputError(f"{request.recipe.file or 'plan'}: {error}") from error
+        raise InputError(f"{recipe.file or 'plan'}: {error}") from error
 
 
 def _require_steps(kept: Mapping[str, Skip], any_steps: bool, name: str) -> None:
@@ -264,35 +188,21 @@ def _reasons(prepared: Prepared, outcomes: Outcomes) -> dict[str, Skip]:
     return {**prepared.plan.kept, **misfits}
 
 
-def _split(request: Request) -> Split | None:
-    if request.feed.data is None:
-        return None
-    data = request.feed.samples(request.network, 0, request.seed)
-    batch = request.network.batch(BATCH)
-    return inputs.split(data, request.samples, request.seed, batch)
-
-
-def _counting(request: Request, split: Split | None) -> Feed:
-    """Where there are data, costs are counted at their sizes."""
-    if split is None:
-        return request.feed
-    return fed_like(request.feed, split.fit, request.network.batch(1))
-
-
 def _fitted(request: Request, prepared: Prepared, work: ir.Model, split: Split | None) -> Outcomes:
     """Fit every step and put it into `work`; refine them all together, if that is wanted."""
-    plan, base, walk = prepared.plan, prepared.base, None
+    plan, base, walk = prepared.plan, prepared.ground.base, None
+    followers = prepared.ground.followers
     if not plan.steps:
         return Outcomes()
-    settings = Settings(request.threads, request.seed, request.memory, request.network.name)
     if split is not None:
         batch = request.network.batch(BATCH)
         sites = [step.site for step in plan.steps]
-        data, followers = (split.fit, split.held_out), prepared.followers
-        walk = Walk(base, work, *data, batch, sites, settings, norms.standing(base), followers)
-    outcomes = fit_all(
-        plan, prepared.followers, base, work, walk, request.method, request.seed, request.progress
-    )
+        data = (split.fit, split.held_out)
+        walk = Walk(
+            base, work, *data, batch, sites, request.settings, norms.standing(base), followers
+        )
+    method, seed = request.method, request.seed
+    outcomes = fit_all(plan, followers, base, work, walk, method, seed, request.progress)
     if split is not None and request.method.passes > 1 and outcomes.entries:
         walk = None  # what it holds is not needed any more
         outcomes.refined = _refined(request, base, work, split, tuple(outcomes.entries))
@@ -310,7 +220,7 @@ def _refined(
         split.fit,
         split.held_out,
         batch=batch.samples if batch.fixed else None,
-        settings=Settings(request.threads, request.seed, request.memory, request.network.name),
+        settings=request.settings,
         progress=request.progress,
     )
 
@@ -318,7 +228,7 @@ def _refined(
 def _kept_plan(request: Request, prepared: Prepared, outcomes: Outcomes) -> PlanFile:
     """The plan with what was found, in the order of the network."""
     return PlanFile(
-        tuple(outcomes.entries[name] for name in prepared.sites if name in outcomes.entries),
+        tuple(outcomes.entries[name] for name in prepared.ground.sites if name in outcomes.entries),
         _reasons(prepared, outcomes),
         Path(request.network.name).name,
         request.seed,
@@ -343,9 +253,9 @@ def _conversion(
         before=before.totals,
         after=after,
         sites=tuple(_sites(prepared, outcomes, macs)),
-        folded=prepared.folded,
-        warnings=prepared.notes,
-        certificates=prepared.certificates,
+        folded=prepared.ground.folded,
+        warnings=prepared.ground.notes,
+        certificates=prepared.ground.certificates,
         exact_asked=request.asks_exact and not request.exact.lossy_only,
     )
 
@@ -355,7 +265,7 @@ def _sites(
 ) -> Iterator[SiteOutcome]:
     """Every convolution in topological order, converted or kept."""
     steps = {step.site.name: step for step in prepared.plan.steps}
-    for name, site in prepared.sites.items():
+    for name, site in prepared.ground.sites.items():
         now = macs.get(name)
         outcome = outcomes.sites.get(name)
         if outcome is None:

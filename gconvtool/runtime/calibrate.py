@@ -96,8 +96,9 @@ class Walk:
     """A visit to every rewritten site, and to normalisations that stay, in topological order.
 
     `base` is the original network and does not change; `work` is rewritten by the caller between
-    one visit and the next. Samples to fit to and held-out samples travel together but are never
-    mixed in a batch. Half of the memory is for what crosses the cuts; beyond that it lies on disk.
+    one visit and the next, or is `base` too, and then there is one stream. Samples to fit to and
+    held-out samples travel together but are never mixed in a batch. Half of the memory is for what
+    crosses the cuts; beyond that it lies on disk.
 
     Sites that share a weight are visited once, as the first of them. What flows through the others
     in the original has then been seen in a walk ahead.
@@ -172,9 +173,10 @@ class Walk:
         """Pairs in the converted and in the original stream, and whether they can differ."""
         position = self._cutter.position(name)
         self._original.advance(position)
-        changed = self._converted is not None
+        still = self._work is self._base
+        changed = self._converted is not None and not still
         if self._converted is None:
-            self._converted = self._original.forked(self._work)
+            self._converted = self._original if still else self._original.forked(self._work)
         self._converted.advance(position)
         if self._cutter.inside(name):
             return *self._seen_inside(name), changed

@@ -1,0 +1,136 @@
+"""What every candidate of a site would lose there, and what a loss there does to the outputs.
+
+A candidate is fitted to what flows in the original network, and loses the share l of its site's
+output that it misses on held-out samples. How much of that arrives is measured once a site: with
+one candidate in place and all else as it was, the outputs have a relative squared error E, so that
+a site passes on p = E / l. Errors of several sites add up as if they were independent,
+
+    E ≈ Σ p·l
+
+which orders plans by what they lose; what a plan does lose is measured then (`jury`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+import onnx_ir as ir
+
+from gconvtool.facts import ConvSite, Skip
+from gconvtool.fit.structure import Factors
+from gconvtool.graph import surgery
+from gconvtool.pipeline.choice import UNVARIED, Fitted
+from gconvtool.pipeline.fits import TOO_LARGE, fitter, put
+from gconvtool.pipeline.ground import Ground, Request
+from gconvtool.pipeline.source import BATCH
+from gconvtool.recipes import Candidate, weights
+from gconvtool.results import Drift
+from gconvtool.runtime.calibrate import Sight, Walk
+from gconvtool.runtime.inputs import Split
+from gconvtool.spellings import Spelling
+
+WORKERS = 2
+UNKNOWNS, FEWEST = 1200, 4
+"""Up to so many inputs of a filter all candidates are tried; beyond, fewer by the square, but some:
+a fit takes time by the cube."""
+
+Offers = Mapping[str, tuple[Candidate, ...]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate, its new weights, and the share of its site's output that they miss."""
+
+    candidate: Candidate
+    factors: Factors
+    loss: float
+
+
+def try_all(
+    request: Request, ground: Ground, offers: Offers, split: Split
+) -> Mapping[str, tuple[Trial, ...] | Skip]:
+    """Fit every candidate at its site; a Skip where nothing can be told there.
+
+    Raises:
+        InputError: weights that are not finite.
+    """
+    sites = [candidates[0].site for candidates in offers.values()]
+    walk = Walk(
+        ground.base,
+        ground.base,
+        split.fit,
+        split.held_out,
+        request.network.batch(BATCH),
+        [*sites, *_followers(ground, offers)],
+        request.settings,
+        followers=ground.followers,
+    )
+    found: dict[str, tuple[Trial, ...] | Skip] = {}
+    for done, name in enumerate(walk.stops):
+        request.progress(f"trying {name}", done, len(offers))
+        sight = walk.visit(offers[name][0].site)
+        found[name] = sight.flaw() or _tried(request, ground, thinned(offers[name]), sight)
+    return found
+
+
+def thinned(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Fewer of them where fits take long, evenly from those that cost most to those that cost
+    least."""
+    site = candidates[0].site
+    unknowns = weights(site) / site.filters
+    room = len(candidates) * min(1.0, (UNKNOWNS / unknowns) ** 2)
+    places = np.linspace(0, len(candidates) - 1, max(FEWEST, round(room)))
+    return [candidates[i] for i in sorted({round(place) for place in places})]
+
+
+def passed_on(
+    ground: Ground,
+    trials: Mapping[str, tuple[Trial, ...]],
+    judge: Callable[[ir.Model], Sequence[Drift]],
+    told: Callable[[str, int, int], None],
+) -> Mapping[str, float]:
+    """The relative squared error of the worst output for each unit of loss at a site."""
+    found = {}
+    for done, (name, tried) in enumerate(trials.items()):
+        told(f"judging {name}", done, len(trials))
+        middle = sorted(tried, key=lambda trial: trial.loss)[len(tried) // 2]
+        drifts = judge(rewritten(ground, {name: middle}))
+        worst = max(drift.relative_error or 0.0 for drift in drifts)
+        found[name] = worst**2 / middle.loss if middle.loss else 0.0
+    return found
+
+
+def rewritten(ground: Ground, picks: Mapping[str, Trial], spelling: Spelling = "auto") -> ir.Model:
+    """A copy with these candidates in their places, and in those of sites that share a weight."""
+    work = ground.base.clone()
+    for name, trial in picks.items():
+        family = [trial.candidate.site, *(ground.sites[f] for f in ground.followers.get(name, ()))]
+        put(work, family, trial.factors, spelling)
+    return work
+
+
+def _followers(ground: Ground, offers: Offers) -> Iterator[ConvSite]:
+    for name in offers:
+        yield from (ground.sites[other] for other in ground.followers.get(name, ()))
+
+
+def _tried(
+    request: Request, ground: Ground, candidates: Sequence[Candidate], sight: Sight
+) -> tuple[Trial, ...] | Skip:
+    seen, judged = sight.symmetric(), sight.judged()
+
+    def fitted(candidate: Candidate) -> Fitted:
+        made = fitter(candidate, ground.base, request.seed)
+        return made.fitted("symmetric", seen, judged)
+
+    with ThreadPoolExecutor(min(request.threads or WORKERS, WORKERS)) as pool:
+        every = list(zip(candidates, pool.map(fitted, candidates), strict=True))
+    known = [(c, f) for c, f in every if isfinite(f.error)]
+    if not known:
+        return Skip(UNVARIED)
+    kept = [(c, f) for c, f in known if surgery.storable(ground.base, c.site.name, f.factors)]
+    return tuple(Trial(c, f.factors, f.error) for c, f in kept) or Skip(TOO_LARGE)
