@@ -15,7 +15,7 @@ from gconvtool import plan as planning
 from gconvtool._version import __version__
 from gconvtool.errors import InputError
 from gconvtool.facts import Skip
-from gconvtool.graph import norms, permute, save
+from gconvtool.graph import norms, permute, save, shapes
 from gconvtool.kinds import kind
 from gconvtool.pipeline import exactly
 from gconvtool.pipeline.exactly import Certificates
@@ -71,6 +71,7 @@ def rewrite(request: Request) -> Rewritten:
     _require_steps(_reasons(prepared, outcomes), changed, network.name)
     permute.absorb(work)
     certificates = (*prepared.ground.certificates, *(exactly.split(work) if request.splits else ()))
+    shapes.infer(work)
     _declare_outputs(work, network.model)
     used = len(split.fit) + len(split.held_out) if split and prepared.plan.steps else 0
     _stamp(work, request, used, outcomes, certificates)

@@ -19,6 +19,7 @@ from math import isfinite
 
 import numpy as np
 import onnx_ir as ir
+from threadpoolctl import threadpool_limits
 
 from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit.structure import Factors
@@ -127,7 +128,9 @@ def _tried(
         made = fitter(candidate, ground.base, request.seed)
         return made.fitted("symmetric", seen, judged)
 
-    with ThreadPoolExecutor(min(request.threads or WORKERS, WORKERS)) as pool:
+    # A thread a fit: those of the BLAS wait for each other by spinning, see `rewrite`.
+    workers = min(request.threads or WORKERS, WORKERS)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
         every = list(zip(candidates, pool.map(fitted, candidates), strict=True))
     known = [(c, f) for c, f in every if isfinite(f.error)]
     if not known:

@@ -1,0 +1,37 @@
+"""How a plan was found: what was wanted, what was predicted, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gconvtool.results.timing import Interval, Verdict
+
+
+@dataclass(frozen=True)
+class Race:
+    """The original against the conversion, timed as a whole; medians, and how many times faster."""
+
+    before_ms: float
+    after_ms: float
+    speedup: Interval
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Planning:
+    """A search for the best recipes within a limit.
+
+    `limit` and `objective` are as they were said. `used` is what was lost or is left, in the words
+    of the limit, and `holds` whether that is within it. `candidates` were fitted at their sites. `saved_ms` is what sites were measured to save, by name, where
+    time is the objective; `predicted_ms` is the original's time less all that, and `race` what the
+    whole takes.
+    """
+
+    limit: str
+    objective: str
+    used: str
+    holds: bool
+    candidates: int
+    saved_ms: dict[str, float] = field(default_factory=dict)
+    predicted_ms: float | None = None
+    race: Race | None = None
