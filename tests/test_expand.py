@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from models import model, ort, proto
 from onnx import helper
 
 from gconvtool.errors import InputError
-from gconvtool.graph.expand import expand_functions
+from gconvtool.graph.expand import ALWAYS, AT_TIMES, expand_functions, expand_holders
 from gconvtool.pipeline.analyze import analyze
+from gconvtool.pipeline.convert import convert
+from gconvtool.recipes import Grouped
 from gconvtool.results import Analysis
 
 W = np.ones((4, 4, 3, 3), np.float32)
@@ -238,3 +241,92 @@ def test_a_function_made_of_protobufs_with_a_domain_of_two_versions_expands() ->
     imports = [helper.make_opsetid("ai.onnx", 17)]
     network.functions.append(helper.make_function("f", "One", ["a", "b"], ["c"], [node], imports))
     assert analyze(ir.from_proto(network)).totals.macs == 64 * MACS
+
+
+HOLDER = f"Holder (x, w) => (y) {{ t = {PADDED} (x, w) y = Relu (t) }}"
+OUTSIDE = "Outside (x, w) => (y) { a = f.Holder (x, w) y = f.Plain (a) }"
+PLAIN = "Plain (x) => (y) { t = Abs (x) y = Neg (t) }"
+POOLING = "Pooling (x) => (y) { t = GlobalAveragePool (x) y = Neg (t) }"
+MIXED = f"""{X} {{
+  p = f.Plain (x)
+  a = f.Holder (p, w)
+  b = f.Outside (a, w)
+  c = f.Plain (b)
+  y = f.Pooling (c)
+}}"""
+
+
+def mixed() -> ir.Model:
+    return with_functions(MIXED, PLAIN, HOLDER, OUTSIDE, POOLING, w=W)
+
+
+def test_only_functions_that_hold_what_is_rewritten_are_expanded() -> None:
+    network, x = mixed(), np.random.default_rng(0).standard_normal((1, 4, 8, 8), np.float32)
+    before = ort(network, x=x)
+    assert expand_holders(network, ALWAYS) == 2
+    kept = [node.op_type for node in network.graph if node.domain]
+    assert kept == ["Plain", "Plain", "Plain", "Pooling"]
+    assert {name for _, name, _ in network.functions} == {"Plain", "Pooling"}
+    np.testing.assert_array_equal(ort(network, x=x), before)
+    assert expand_holders(network, AT_TIMES) == 1
+    assert {name for _, name, _ in network.functions} == {"Plain"}
+    np.testing.assert_array_equal(ort(network, x=x), before)
+
+
+def test_convolutions_have_the_names_that_analyze_gives_them() -> None:
+    network, whole = mixed(), mixed()
+    expand_holders(network, ALWAYS)
+    expand_functions(whole)
+    names = [
+        [n.outputs[0].name for n in of.graph if n.op_type == "Conv"] for of in (network, whole)
+    ]
+    assert names[0] == names[1]
+    assert len(set(names[0])) == 2
+
+
+def test_functions_of_other_operators_keep_what_they_call() -> None:
+    """What they call may mean another thing by their versions of the operators."""
+    network = with_functions(f"{X} {{ a = f.Old (x, w) y = f.Holder (a, w) }}", HOLDER, w=W)
+    old = with_functions(MIXED, "Old (x, w) => (y) { y = f.Holder (x, w) }", opset=13)
+    network.functions.update(old.functions)
+    assert expand_holders(network, ALWAYS) == 1
+    assert {name for _, name, _ in network.functions} == {"Old", "Holder"}
+    (function,) = (f for f in network.functions.values() if f.name == "Old")
+    assert [node.op_type for node in function] == ["Holder"]
+
+
+def test_a_convolution_of_another_domain_is_none() -> None:
+    network = with_functions(
+        f"{X} {{ y = f.Foreign (x) }}", "Foreign (x) => (y) { y = f.Conv (x) }", PLAIN
+    )
+    assert expand_holders(network, ALWAYS) == 0
+
+
+def test_names_of_a_function_may_be_those_of_a_body() -> None:
+    graph = """
+    g (bool c, float[1, 4, 8, 8] x) => (float[N, M, P, Q] y) {
+      a = f.Holder (x, w)
+      y = If (c) <
+        then_branch = yes () => (float[N, M, P, Q] b) { t = Abs (a) b = f.Holder (t, w) },
+        else_branch = no () => (float[N, M, P, Q] z) { t = Neg (a) z = Relu (t) }
+      >
+    }
+    """
+    network = with_functions(graph, HOLDER, w=W)
+    feeds = {"x": np.ones((1, 4, 8, 8), np.float32)}
+    before = [ort(network, **feeds, c=np.array(c))[0] for c in (True, False)]
+    expand_functions(network)
+    onnx.checker.check_model(ir.to_proto(network), full_check=True)
+    after = [ort(network, **feeds, c=np.array(c))[0] for c in (True, False)]
+    np.testing.assert_array_equal(after, before)
+
+
+def test_convert_rewrites_what_functions_hold_and_says_so() -> None:
+    wide = MIXED.replace("1, 4, 8, 8", "1, 8, 8, 8")
+    weight = np.random.default_rng(0).standard_normal((8, 8, 3, 3)).astype(np.float32)
+    network = with_functions(wide, PLAIN, HOLDER, OUTSIDE, POOLING, w=weight)
+    result = convert(network, recipe=Grouped(2))
+    assert [site.recipe for site in result.sites] == ["grouped(2)"] * 2
+    assert any(note.startswith("2 calls of functions") for note in result.warnings)
+    names = {layer.name for layer in analyze(network).layers if layer.op == "Conv"}
+    assert {site.name for site in result.sites} == names

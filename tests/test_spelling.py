@@ -377,6 +377,10 @@ def test_sizes_of_a_split_are_where_the_opset_wants_them(opset):
 
 def test_auto_is_the_sum_in_two_dimensions_and_the_multiplier_elsewhere():
     assert [resolve("auto", axes) for axes in (1, 2, 3)] == ["multiplier", "sum", "multiplier"]
+    assert resolve("auto", 2, transposed=True) == "multiplier"
+    up = Layer(op="ConvTranspose")
+    written = operators(rewritten(made("pw-dw", up, 2), up, "auto"))
+    assert written == ["Conv", "ConvTranspose", "Relu"]
     assert [resolve(name, 1) for name in SPELLINGS[1:]] == list(SPELLINGS[1:])
     line = Layer(kernel=(3,))
     assert operators(rewritten(made("dw-pw", line, 2), line, "auto")) == ["Conv", "Conv", "Relu"]

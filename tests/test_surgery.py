@@ -119,3 +119,20 @@ def test_weights_come_as_rows_of_what_a_filter_sees(groups, bias):
     assert weight.dtype == numbers.dtype == np.float64
     np.testing.assert_array_equal(weight, stored[0].reshape(N, C // groups * 9))
     np.testing.assert_array_equal(numbers, stored[1] if bias else np.zeros(N))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_weights_of_a_transposed_convolution_come_by_filters_too(groups):
+    text = f"""
+        <ir_version: 8, opset_import: ["": 17]>
+        single (float[M, {C}, 7, 7] x) => (float[M, {N}, p, q] y)
+          <float[{C}, {N // groups}, 3, 3] w>
+        {{ y = ConvTranspose <group = {groups}> (x, w) }}
+    """
+    proto = nets.network(text)
+    weight, _ = surgery.weight_and_bias(ir.from_proto(proto), "y")
+    stored = onnx.numpy_helper.to_array(proto.graph.initializer[0])
+    for f, c in np.ndindex(N, C // groups):
+        channel = f // (N // groups) * (C // groups) + c
+        taps = stored[channel, f % (N // groups)].ravel()
+        np.testing.assert_array_equal(weight[f, 9 * c : 9 * c + 9], taps)

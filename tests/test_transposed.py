@@ -188,6 +188,21 @@ def test_groups_that_are_there_are_found_and_their_order_is_absorbed(groups):
     np.testing.assert_allclose(ort(model, x=x)[0], ort(network, x=x)[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("recipe", [Separable(2), Separable(2, "pw-dw")], ids=str)
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_orders_of_channels_pass_through_its_parts(recipe, spelling):
+    model = ir.from_proto(nets.network(DECODER))
+    for site, now in (("a", Grouped(2)), ("b", recipe), ("image", Grouped(3))):
+        seen = Moments.of_weights(*surgery.weight_and_bias(model, site))
+        factors = fit(now, seen, 16 if site == "b" else 9, np.random.default_rng(0))
+        surgery.replace(model, site, factors, spelling)
+    x = nets.images(2)
+    (expected,) = ort(model, x=x)
+    absorbed = permute.absorb(model)
+    assert absorbed.left < absorbed.before
+    np.testing.assert_allclose(ort(model, x=x)[0], expected, atol=1e-4)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A decoder and data for it."""

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 from gconvtool.cli import amounts, config, console, options
-from gconvtool.errors import InputError
 from gconvtool.results import FITS, Fit
 from gconvtool.spellings import Spelling
 
@@ -38,6 +37,42 @@ def convert(
         str | None,
         typer.Option(metavar="FILE", help="Write what was done as a plan, to edit and repeat."),
     ] = None,
+    max_drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOSS",
+            help="Search for the fastest recipes that lose no more: 1% (points of accuracy, or of "
+            "top-1 agreement without labels), 0.5dB (PSNR against targets), 0.02 (relative output "
+            "error). Without a recipe, 1%.",
+        ),
+    ] = None,
+    min_snr: Annotated[
+        str | None,
+        typer.Option(metavar="RATIO", help="The same, for outputs this near the original's: 30dB."),
+    ] = None,
+    min_speedup: Annotated[
+        str | None,
+        typer.Option(metavar="FACTOR", help="Search for the least loss at this speed-up: 2."),
+    ] = None,
+    max_macs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MACS", help="Search for the least loss at so many MACs: 50% or 300M."
+        ),
+    ] = None,
+    objective: Annotated[
+        Literal["latency", "macs", "params", "size"] | None,
+        typer.Option(help="What a search makes small: latency on this machine if not given."),
+    ] = None,
+    allow_over: Annotated[
+        bool,
+        typer.Option(
+            "--allow-over", help="Write what a search found, though it is over the limit."
+        ),
+    ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Time all kernels anew, and do not remember them.")
+    ] = False,
     exact: Annotated[
         bool,
         typer.Option(
@@ -133,18 +168,21 @@ def convert(
     json: options.Json = False,
 ) -> int:
     """Rewrite convolutions into cheaper, fitted ones."""
+    from gconvtool import goals
     from gconvtool.pipeline.convert import convert as rewrite
     from gconvtool.report import document, terminal
 
     settings = config.read(Path.cwd())
     source = options.required(model or settings.model, "model", "name an ONNX file")
     wanted = options.recipe(groups, separable, rank, recipe, gdc)
-    exactly = exact or densify or gap_to_gdc or gdc_to_gap or spelling == "split"
-    if wanted is None and plan is None and not exactly:
-        raise InputError(
-            "no recipe: give --groups G, --separable [--rank R], --gdc, --recipe or --plan; "
-            "or --exact, which needs none"
-        )
+    limits = {
+        "max_drop": max_drop,
+        "min_snr": min_snr,
+        "min_speedup": min_speedup,
+        "max_macs": max_macs,
+        "objective": objective,
+    }
+    searched = any(said is not None for said in limits.values())
     target = output or settings.output
     if not dry_run:
         options.required(target, "output", "give -o FILE")
@@ -155,6 +193,9 @@ def convert(
             recipe=wanted,
             plan=options.chosen("--plan", plan, None),
             save_plan=options.chosen("--save-plan", save_plan, None),
+            goal=goals.goal(**limits) if searched else None,
+            allow_over=allow_over,
+            remember=not no_cache,
             exact=exact,
             densify=densify,
             gap_to_gdc=gap_to_gdc,
@@ -185,4 +226,5 @@ def convert(
     else:
         console.show(terminal.conversion_page(result))
     console.warn(result.warnings)
-    return 0
+    over = result.planning is not None and not result.planning.holds
+    return 1 if over and not allow_over else 0

@@ -19,6 +19,7 @@ from gconvtool._version import __version__
 from gconvtool.cli import console
 from gconvtool.cli.analyze import analyze
 from gconvtool.cli.bench import bench
+from gconvtool.cli.cache import cache
 from gconvtool.cli.convert import convert
 from gconvtool.errors import GconvError, InputError, MissingError
 
@@ -26,7 +27,7 @@ INTERRUPTED, BUG = 130, 70
 DEBUG, COMPLETION = "--debug", "_GCONVTOOL_COMPLETE"
 BARE, MEANT = "--gdc-to-gap", "--gdc-to-gap=exact"
 """Typer has no options whose value may be left out."""
-COMMANDS = ("analyze", "convert", "bench")
+COMMANDS = ("analyze", "convert", "bench", "cache")
 
 app = typer.Typer(
     name="gconvtool",
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command()(analyze)
 app.command()(convert)
 app.command()(bench)
+app.command()(cache)
 
 
 @app.callback(invoke_without_command=True)

@@ -70,9 +70,7 @@ def _upwards(value: ir.Value | None) -> Iterator[ir.Node]:
 
 
 def _stored(value: ir.Value | None) -> ir.TensorProtocol | None:
-    maker = None if value is None else value.producer()
-    sparse = maker is not None and "sparse_value" in maker.attributes
-    if value is None or value.is_graph_input() or sparse:
+    if value is None or value.is_graph_input():
         return None
     return ir.convenience.get_const_tensor(value)
 

@@ -32,16 +32,22 @@ class _Kind:
     op: str = "Conv"
     window: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def transposed(self) -> bool:
+        """True for ConvTranspose."""
+        return self.op == "ConvTranspose"
+
     def stored(self, weight: Array, groups: int) -> Array:
         """N × C/G × K… as its operator wants it."""
-        return turned(weight, groups) if self.op == "ConvTranspose" else weight
+        return turned(weight, groups) if self.transposed else weight
 
 
 class Writer:
     """Collects nodes that begin at `source`, what the convolution in their place reads.
 
-    It has so many spatial `axes`. `groups_allowed` is False where no convolution may have groups.
-    Nothing but initializers goes into the graph: the nodes are for the caller to put there.
+    It has so many spatial `axes`, and may be `transposed`. `groups_allowed` is False where no
+    convolution may have groups. Nothing but initializers goes into the graph: the nodes are for the
+    caller to put there.
     """
 
     def __init__(self, model: ir.Model, node: ir.Node, groups_allowed: bool = True) -> None:
@@ -55,6 +61,7 @@ class Writer:
         self.axes = len(self._kernel)
         window = {k: v.value for k, v in node.attributes.items() if k in WINDOW}
         self._spatial = _Kind(node.op_type, window)
+        self.transposed = self._spatial.transposed
         self._groups_allowed = groups_allowed
 
     def spatial(

@@ -31,6 +31,7 @@ from gconvtool.graph.parts import (
     array,
     constant,
     opset,
+    replace_node,
 )
 from gconvtool.graph.sites import FLATTENING, PASSING
 from gconvtool.graph.surgery import Factors, find
@@ -187,9 +188,7 @@ def _put(model: ir.Model, node: ir.Node, weight: Numbers, head: ConvSite) -> Non
     made, batch = conv.outputs[0], (shape_of(node.outputs[0]) or (None,))[0]
     made.name, made.type = name, node.outputs[0].type
     made.shape = ir.Shape([batch, head.filters, *[1] * len(head.kernel)])
-    ir.convenience.replace_nodes_and_values(
-        graph, node, [node], [conv, flat], [node.outputs[0]], [flat.outputs[0]]
-    )
+    replace_node(node, [conv, flat], flat.outputs[0])
     for before in passed:
         if not any(value.uses() or value.is_graph_output() for value in before.outputs):
             left = before.inputs[1:]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +13,7 @@ from gconvtool.graph.carriers import carried, is_constant
 from gconvtool.graph.load import readable
 
 Numbers: TypeAlias = NDArray[np.generic]
+Documented = TypeVar("Documented", ir.Node, ir.Value)
 FIRST_OPSET_THAT_BROADCASTS = 7
 
 
@@ -36,6 +38,26 @@ def constant(graph: ir.Graph, name: str, numbers: Numbers) -> ir.Value:
     value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(numbers), name=name))
     graph.register_initializer(value)
     return value
+
+
+def replace_node(node: ir.Node, nodes: Sequence[ir.Node], result: ir.Value) -> None:
+    """Put nodes in the place of one of a single output; `result` is what is read instead of that.
+
+    They inherit what is said of the old ones: names and shapes, documentation, and metadata.
+    """
+    graph, (made,) = node.graph, node.outputs
+    assert graph is not None, "it is replaced where it is"
+    for new in nodes:
+        document(new, node)
+    document(result, made)
+    ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, [made], [result])
+
+
+def document(new: Documented, old: Documented) -> None:
+    """Let what is said of a node or value for people and tools be said of another."""
+    new.doc_string = old.doc_string
+    new.metadata_props.update(old.metadata_props)
+    new.meta.update(old.meta)
 
 
 def drop_unread(graph: ir.Graph, value: ir.Value | None) -> None:

@@ -36,7 +36,7 @@ from gconvtool.graph.channels import Channels, Run, Slot, ends, size_of
 from gconvtool.graph.classes import Classes, Piece
 from gconvtool.graph.constants import shape_of
 from gconvtool.graph.orders import Order, Orders
-from gconvtool.graph.parts import FIRST_OPSET_THAT_BROADCASTS, array
+from gconvtool.graph.parts import FIRST_OPSET_THAT_BROADCASTS, array, document
 
 Numbers: TypeAlias = NDArray[np.generic]
 MOST_TIES = 50_000
@@ -311,6 +311,7 @@ def _take_out(graph: ir.Graph, node: ir.Node) -> None:
     graph.remove(node, safe=True)
     if named and x.producer() is not None:
         x.name, x.shape, x.type = y.name, y.shape, y.type
+        document(x, y)
 
 
 def _is_identity(order: Order) -> bool:

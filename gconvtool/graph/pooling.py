@@ -30,6 +30,7 @@ from gconvtool.graph.parts import (
     array,
     constant,
     opset,
+    replace_node,
 )
 from gconvtool.graph.sites import conv_site
 from gconvtool.kinds import kind
@@ -297,9 +298,6 @@ def _replace(model: ir.Model, node: ir.Node, nodes: list[ir.Node], pooled: ir.Sh
         new.name = fresh(model, f"{prefix}/{new.op_type}")
         new.outputs[0].name, new.outputs[0].type = new.name, node.outputs[0].type
         new.outputs[0].shape = pooled.copy() if pooled and new.op_type in POOLED else None
-    last = nodes[-1].outputs[0]
-    ir.convenience.replace_nodes_and_values(
-        home(node), node, [node], nodes, [node.outputs[0]], [last]
-    )
+    replace_node(node, nodes, nodes[-1].outputs[0])
     for value in old:
         forget(value)

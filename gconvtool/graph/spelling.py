@@ -36,7 +36,7 @@ from gconvtool.spellings import Spelling, resolve
 
 def write(writer: Writer, factors: Factors, spelling: Spelling) -> ir.Value:
     """Write the convolutions that these factors are; returns what they compute."""
-    form = resolve(spelling, writer.axes)
+    form = resolve(spelling, writer.axes, writer.transposed)
     match factors:
         case SeparableFactors():
             return DEPTHWISE_FIRST[form](writer, factors)

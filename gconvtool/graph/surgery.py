@@ -8,10 +8,10 @@ import onnx_ir as ir
 from gconvtool.fit.moments import Array
 from gconvtool.fit.structure import Factors
 from gconvtool.fit.transposed import turned
-from gconvtool.graph.bodies import find, forget, home
+from gconvtool.graph.bodies import find, forget
 from gconvtool.graph.constants import int_attribute
 from gconvtool.graph.emit import Writer
-from gconvtool.graph.parts import array
+from gconvtool.graph.parts import array, replace_node
 from gconvtool.graph.spelling import write
 from gconvtool.spellings import Spelling
 
@@ -48,8 +48,6 @@ def replace(model: ir.Model, site: str, factors: Factors, spelling: Spelling = "
     node = find(model, site)
     writer, inputs = Writer(model, node, groups_allowed=spelling != "split"), node.inputs
     result = write(writer, factors, spelling)
-    ir.convenience.replace_nodes_and_values(
-        home(node), node, [node], writer.nodes, [node.outputs[0]], [result]
-    )
+    replace_node(node, writer.nodes, result)
     for value in inputs[1:]:
         forget(value)

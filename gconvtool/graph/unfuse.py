@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.graph.bodies import fresh, home, named
-from gconvtool.graph.parts import constant, opset
+from gconvtool.graph.parts import constant, document, opset
 from gconvtool.graph.rules import MICROSOFT
 
 ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
@@ -84,6 +84,7 @@ def _replace(node: ir.Node, model: ir.Model) -> str:
         value = step.outputs[0]
         value.name = step.name = fresh(model, f"{made.name}/{part.op.lower()}")
         value.type, value.shape = made.type, made.shape
+        document(step, node)
         home(node).insert_before(node, step)
         conv = value if part.op == "Conv" else conv
     _become(node, last, value)

@@ -11,11 +11,14 @@ from typing import get_args
 from gconvtool import files, planfile
 from gconvtool.errors import InputError, VerificationError
 from gconvtool.fit.rows import BUDGET
+from gconvtool.goals import DEFAULT_LIMIT, DEFAULT_OBJECTIVE
 from gconvtool.graph import save
 from gconvtool.graph.load import external_files
+from gconvtool.limits import Goal
 from gconvtool.pipeline.exactly import Averages, Exact
 from gconvtool.pipeline.fits import Method
 from gconvtool.pipeline.ground import Request
+from gconvtool.pipeline.planner import search
 from gconvtool.pipeline.rewrite import Rewritten, rehearse, rewrite
 from gconvtool.pipeline.source import BATCH, Feed, Model, Network, Progress, drift, silent
 from gconvtool.plan import Selection
@@ -41,6 +44,9 @@ def convert(
     recipe: Recipe | None = None,
     plan: str | Path | None = None,
     save_plan: str | Path | None = None,
+    goal: Goal | None = None,
+    allow_over: bool = False,
+    remember: bool = True,
     exact: bool = False,
     densify: bool = False,
     gap_to_gdc: bool = False,
@@ -72,6 +78,10 @@ def convert(
         recipe: what the convolutions become, for example `Grouped(4)` or `Separable(2)`. It may be
             left out where one of the exact rewrites below, or the spelling "split", is asked for;
             then nothing is fitted.
+        goal: search for the best recipe of every site within it, see `gconvtool.goals.goal`; so it
+            is done, within a point of accuracy, where nothing else is asked for.
+        allow_over: write what was found though it is not within the goal.
+        remember: keep measured times of convolutions for the next search.
         plan: a file that says it site by site, instead of `recipe`; its seed, samples and spelling
             hold where none are given here.
         save_plan: where to write the plan that was followed, with the groups that were found.
@@ -109,8 +119,9 @@ def convert(
     """
     network = Network.open(model)
     wanted = _exact(Exact(exact, densify, gap_to_gdc, gdc_to_gap))
-    followed = _followed(recipe, plan, wanted.any or spelling == "split")
-    if followed is None and (only or skip or save_plan):
+    followed = _followed(recipe, plan)
+    goal = _goal(goal, followed, wanted.any or spelling == "split", dry_run)
+    if followed is None and goal is None and (only or skip or save_plan):
         raise InputError("--only, --skip and --save-plan belong to a recipe, and none is given")
     target = None if output is None or dry_run else Path(output)
     sources = {Path(network.name), *external_files(network.model)}
@@ -145,8 +156,12 @@ def convert(
     test = (
         replace(feed, data=test_data).samples(network, RANDOM, request.seed) if test_data else None
     )
-    rewritten = rewrite(request)
-    judged = _judged(request, rewritten, test)
+    rewritten, planning = (
+        (rewrite(request), None) if goal is None else search(request, goal, remember=remember)
+    )
+    judged = replace(_judged(request, rewritten, test), planning=planning)
+    if planning is not None and not (planning.holds or allow_over):
+        return judged
     weights = _write(request, rewritten, target, save_plan)
     notes = () if weights is None else (f"{weights}: the weights of {target}; keep both together",)
     warnings = (*network.stand_in(), *judged.warnings, *notes)
@@ -161,16 +176,27 @@ def _exact(wanted: Exact) -> Exact:
     return wanted
 
 
-def _followed(
-    recipe: Recipe | None, plan: str | Path | None, exact: bool
-) -> Recipe | PlanFile | None:
+def _followed(recipe: Recipe | None, plan: str | Path | None) -> Recipe | PlanFile | None:
     if plan is not None and recipe is not None:
         raise InputError(f"{plan}: a plan says what each site becomes; give no recipe beside it")
     if plan is not None:
         return planfile.read(Path(plan))
-    if recipe is None and not exact:
-        raise InputError("no recipe and no plan: say what the convolutions should become")
     return recipe
+
+
+def _goal(
+    goal: Goal | None, followed: Recipe | PlanFile | None, exact: bool, dry_run: bool
+) -> Goal | None:
+    """What is searched for, if it is; a search is what is done where nothing else is asked for."""
+    if goal is not None and followed is not None:
+        raise InputError(
+            f"{goal.limit}: a search finds the recipes; give none and no plan beside it"
+        )
+    if goal is None and (followed is not None or exact):
+        return None
+    if dry_run:
+        raise InputError("a search has to convert to see what is lost: leave out --dry-run")
+    return goal or Goal(DEFAULT_LIMIT, DEFAULT_OBJECTIVE)
 
 
 def _first(*values: int | None) -> int:

@@ -19,12 +19,13 @@ from dataclasses import dataclass, replace
 from math import inf, sqrt
 
 from gconvtool.errors import VerificationError
+from gconvtool.facts import Skip
 from gconvtool.limits import CostLimit, Goal, LossLimit
 from gconvtool.pipeline.ground import Request
 from gconvtool.pipeline.rewrite import Rewritten
 from gconvtool.pipeline.scales import Picks, Scales, weigh
 from gconvtool.results import Drift
-from gconvtool.results.planning import Planning, Race
+from gconvtool.results.planning import Planning, Race, SiteTime
 from gconvtool.runtime.session import Session
 from gconvtool.timing import machine, protocol, stats
 
@@ -38,17 +39,10 @@ STEP = 8.0
 """The most by which a budget changes at once."""
 FIRST_BUDGET = 0.01
 RACE_S = 12.0
+NS = 1e6
+"""In a millisecond."""
 GROWTH = {"points": 2.0, "error": 2.0, "snr": 2.0, "psnr": 1.0}
 """The power of a loss that squared errors go by, about."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A conversion in memory, and how it was found; whether the goal `holds` is in there."""
-
-    rewritten: Rewritten
-    planning: Planning
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,8 +55,8 @@ class _Made:
     race: Race | None = None
 
 
-def search(request: Request, goal: Goal, *, remember: bool = True) -> Found:
-    """Find the best conversion within the goal, or the nearest to it; nothing is written.
+def search(request: Request, goal: Goal, *, remember: bool = True) -> tuple[Rewritten, Planning]:
+    """Find the best conversion within the goal, or the nearest to it, in memory.
 
     Args:
         request: what is asked for, with data and without a recipe.
@@ -78,7 +72,7 @@ def search(request: Request, goal: Goal, *, remember: bool = True) -> Found:
         made = _within_loss(scales, goal.limit, timed=goal.objective == "latency")
     else:
         made = _within_cost(scales, goal.limit)
-    return Found(made.rewritten, _planning(scales, goal, made), scales.warnings)
+    return _explained(scales, made), _planning(scales, goal, made)
 
 
 # Within a loss.
@@ -182,7 +176,7 @@ def _within_cost(scales: Scales, limit: CostLimit) -> _Made:
 
 def _faster(scales: Scales, limit: CostLimit) -> _Made:
     """Parts that are to save what the whole should, and more if the whole does not."""
-    before_ns = 1e6 * _race(scales, None).before_ms
+    before_ns = NS * _race(scales, None).before_ms
     sites = sum(price.now for price in scales.prices.values())
     goal_ns = limit.most(before_ns)
     most, best = sites - (before_ns - goal_ns), None
@@ -252,17 +246,41 @@ def _race(scales: Scales, rewritten: Rewritten | None) -> Race:
 
 
 def _planning(scales: Scales, goal: Goal, made: _Made) -> Planning:
-    saved = scales.saved(made.picks) if goal.objective == "latency" else {}
-    race = made.race
+    times = tuple(_times(scales, made.picks)) if goal.objective == "latency" else ()
+    saved_ms = sum(time.before_ms - time.after_ms for time in times)
     return Planning(
         limit=str(goal.limit),
         objective=goal.objective,
         used=_said(goal.limit, made, scales),
         holds=_holds(goal.limit, made, scales),
         candidates=sum(map(len, scales.trials.values())),
-        saved_ms={name: ns / 1e6 for name, ns in saved.items()},
-        predicted_ms=None if race is None else race.before_ms - sum(saved.values()) / 1e6,
-        race=race,
+        times=times,
+        predicted_ms=None if made.race is None else made.race.before_ms - saved_ms,
+        race=made.race,
+    )
+
+
+def _times(scales: Scales, picks: Picks) -> Iterator[SiteTime]:
+    for name, trial in picks.items():
+        price = scales.prices[name]
+        yield SiteTime(name, price.now / NS, price.then[trial.candidate.recipe] / NS)
+
+
+def _explained(scales: Scales, made: _Made) -> Rewritten:
+    """With the reasons why sites stay, where the search left them, and what else has to be said."""
+    why = {name: Skip(reason) for name, reason in scales.reasons(made.picks).items()}
+    rewritten, said = made.rewritten, made.rewritten.conversion
+    sites = tuple(
+        replace(site, reason=why[site.name].reason)
+        if site.recipe is None and site.error is None and site.name in why
+        else site
+        for site in said.sites
+    )
+    kept = {**rewritten.plan.kept, **why}
+    return replace(
+        rewritten,
+        conversion=replace(said, sites=sites, warnings=(*said.warnings, *scales.warnings)),
+        plan=replace(rewritten.plan, kept=kept),
     )
 
 

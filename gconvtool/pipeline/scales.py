@@ -39,6 +39,8 @@ from gconvtool.runtime.inputs import Arrays
 from gconvtool.runtime.session import Session
 
 Picks = Mapping[str, Trial]
+NO_GAIN = "nothing that it could become costs less"
+NOT_WORTH = "what it would save is not worth what would be lost"
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,15 @@ class Scales:
             name: self.prices[name].now - self.prices[name].then[trial.candidate.recipe]
             for name, trial in picks.items()
         }
+
+    def reasons(self, picks: Picks) -> dict[str, str]:
+        """Why sites stay that are not among those."""
+        said = {name: skip.reason for name, skip in self.kept.items()}
+        for name in self.prices.keys() - picks.keys():
+            price = self.prices[name]
+            least = min(price.then.values(), default=price.now)
+            said[name] = NO_GAIN if least >= price.now else NOT_WORTH
+        return said
 
 
 def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:

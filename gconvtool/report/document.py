@@ -16,6 +16,7 @@ from gconvtool._version import __version__
 from gconvtool.errors import InputError
 from gconvtool.results import (
     Analysis,
+    CacheInfo,
     Comparison,
     Conversion,
     Difference,
@@ -157,6 +158,7 @@ def conversion(result: Conversion) -> Document:
         "refined": None
         if result.refined is None
         else dict(zip(("error_before", "error_after"), result.refined, strict=True)),
+        "planning": None if result.planning is None else asdict(result.planning),
         "sites": [_site(site) for site in result.sites],
         "certificates": [asdict(certificate) for certificate in result.certificates],
         "drift": _drift(result.drift),
@@ -211,6 +213,11 @@ def comparison(result: Comparison) -> Document:
         "warnings": [*result.warnings, *judged.warnings, *result.measurement.warnings],
         "samples": asdict(result.measurement),
     }
+
+
+def cache(result: CacheInfo) -> Document:
+    """The document of `cache`."""
+    return {**_head("cache", None), **asdict(result)}
 
 
 def failure(kind: str, message: str, exit_code: int, command: str) -> Document:

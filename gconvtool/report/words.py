@@ -293,3 +293,10 @@ def _pace(result: Comparison) -> str:
 
 def _threads(count: int) -> str:
     return "1 thread" if count == 1 else f"{count} threads"
+
+
+def milliseconds(value: float | None) -> str:
+    """A time, to three digits: `1.04 ms`."""
+    if value is None:
+        return "–"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:#.3g} ms"

@@ -4,15 +4,7 @@ Units are in the names (`_ms`, `_bytes`, `_db`); a ratio has none. None means th
 not apply or is not known, and never zero.
 """
 
-from gconvtool.results.conversion import (
-    FITS,
-    Certificate,
-    Conversion,
-    Drift,
-    Fit,
-    SiteOutcome,
-    Verification,
-)
+from gconvtool.results.conversion import FITS, Certificate, Conversion, Fit, SiteOutcome
 from gconvtool.results.costs import (
     Analysis,
     Bound,
@@ -34,7 +26,10 @@ from gconvtool.results.costs import (
     Unknown,
     WhatIf,
 )
+from gconvtool.results.drift import Drift, Verification
 from gconvtool.results.gate import Gate
+from gconvtool.results.kernels import CacheInfo, CacheShare, Estimate, KernelTime
+from gconvtool.results.planning import Planning, Race, SiteTime
 from gconvtool.results.timing import (
     Block,
     Comparison,
@@ -53,30 +48,37 @@ __all__ = [
     "Analysis",
     "Block",
     "Bound",
+    "CacheInfo",
+    "CacheShare",
     "Certificate",
     "Comparison",
     "Conversion",
     "Difference",
     "Drift",
+    "Estimate",
     "Explanation",
     "Failed",
     "Fit",
     "Gate",
     "Interval",
     "Judgement",
+    "KernelTime",
     "KindTotal",
     "Layer",
     "LayerChange",
     "Machine",
     "Measurement",
     "Placement",
+    "Planning",
     "Prospect",
+    "Race",
     "Role",
     "Roofline",
     "Round",
     "Sample",
     "Saving",
     "SiteOutcome",
+    "SiteTime",
     "Stored",
     "Study",
     "SweepRow",

@@ -1,4 +1,4 @@
-"""What `convert` and `verify` answer."""
+"""What `convert` answers."""
 
 from __future__ import annotations
 
@@ -6,31 +6,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from gconvtool.results.costs import Totals
+from gconvtool.results.drift import Drift
+from gconvtool.results.planning import Planning
 
 Fit: TypeAlias = Literal["asymmetric", "symmetric", "data-free"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 """What a site can be fitted to, in the order in which they are tried."""
-
-
-@dataclass(frozen=True)
-class Drift:
-    """How far one output of model B is from model A's on the same inputs.
-
-    With a and b all values of the output over all samples: relative_error = ||b - a|| / ||a||,
-    snr_db = -20·log10(relative_error), cosine = <a, b> / (||a||·||b||). top1_agreement is the
-    share of samples whose largest class is the same, accuracies need labels, PSNRs a target.
-    """
-
-    output: str
-    samples: int
-    relative_error: float | None
-    snr_db: float | None
-    cosine: float | None
-    top1_agreement: float | None = None
-    accuracy_before: float | None = None
-    accuracy_after: float | None = None
-    psnr_before: float | None = None
-    psnr_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +42,7 @@ class Conversion:
 
     `refined` are the outputs' relative squared errors over held-out samples before and after a
     second pass, None where there was none.
+    `planning` says how the recipes were found, where they were searched for.
     `certificates` are those of the exact rewrites, where such were asked for and found something.
     """
 
@@ -78,21 +60,12 @@ class Conversion:
     certificates: tuple[Certificate, ...] = ()
     refined: tuple[float, float] | None = None
     exact_asked: bool = False
+    planning: Planning | None = None
 
     @property
     def converted(self) -> tuple[SiteOutcome, ...]:
         """The sites that were rewritten."""
         return tuple(site for site in self.sites if site.recipe is not None)
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Two models' outputs compared on the same inputs."""
-
-    a: str
-    b: str
-    drift: tuple[Drift, ...]
-    source: str
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gconvtool.results.timing import Interval, Verdict
 
@@ -18,13 +18,22 @@ class Race:
 
 
 @dataclass(frozen=True)
+class SiteTime:
+    """A site in its surroundings: how long as it was, and with what it has become; measured."""
+
+    name: str
+    before_ms: float
+    after_ms: float
+
+
+@dataclass(frozen=True)
 class Planning:
     """A search for the best recipes within a limit.
 
     `limit` and `objective` are as they were said. `used` is what was lost or is left, in the words
-    of the limit, and `holds` whether that is within it. `candidates` were fitted at their sites. `saved_ms` is what sites were measured to save, by name, where
-    time is the objective; `predicted_ms` is the original's time less all that, and `race` what the
-    whole takes.
+    of the limit, and `holds` whether that is within it. `candidates` were fitted at their sites.
+    Where time is the objective, `times` are those of the converted sites, `predicted_ms` is the
+    original's time less what they save, and `race` what the whole takes.
     """
 
     limit: str
@@ -32,6 +41,6 @@ class Planning:
     used: str
     holds: bool
     candidates: int
-    saved_ms: dict[str, float] = field(default_factory=dict)
+    times: tuple[SiteTime, ...] = ()
     predicted_ms: float | None = None
     race: Race | None = None

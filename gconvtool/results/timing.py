@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gconvtool.results.conversion import Drift
 from gconvtool.results.costs import Totals
+from gconvtool.results.drift import Drift
 from gconvtool.results.gate import Gate
 
 Verdict = Literal["faster", "slower", "same", "inconclusive"]

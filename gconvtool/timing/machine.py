@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
 
@@ -120,6 +121,20 @@ def machine(onnxruntime_version: str, root: Path = ROOT) -> Machine:
         python=platform.python_version(),
         onnxruntime=onnxruntime_version,
     )
+
+
+def identity(root: Path = ROOT) -> str:
+    """What makes this machine as fast as it is: processor, its features, CPUs to use, GPUs.
+
+    Virtual machines of one processor may be given different features, and kernels go by these.
+    """
+    here = machine("", root)
+    features = _first(root / "proc/cpuinfo", r"^(?:flags|Features)\s*:\s*(.+)$") or ""
+    told = sha256(" ".join(sorted(features.split())).encode()).hexdigest()[:8]
+    known = f", features {told}" if features else ""
+    gpus = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
+    models = [_first(path, r"^Model:\s*(.+)$") or "GPU" for path in gpus]
+    return ", ".join([f"{here.system}, {here.processor}, {here.cpus} CPUs{known}", *models])
 
 
 def _affinity() -> int:

@@ -217,7 +217,7 @@ def _rounds(
     clean = 0
     while not _enough(len(rounds), clean, time_is_up=bench.clock.wall_ns() >= share.end_ns):
         for order in bench.rng.sample(("AB", "BA"), 2):
-            a, b = _in_order(order, lambda model: _sample(*model, bench.clock), models)
+            a, b = _in_order(order, lambda model: sample(*model, bench.clock), models)
             rounds.append(Round(order, a, b))
             clean += rounds[-1].clean
         bench.tell(share.done(bench.clock.wall_ns()))
@@ -229,7 +229,7 @@ def _enough(rounds: int, clean: int, *, time_is_up: bool) -> bool:
     return rounds >= LEAST_ROUNDS and (time_is_up or clean >= PLENTY_CLEAN or rounds >= MOST_ROUNDS)
 
 
-def _sample(runner: Runner, runs: int, clock: Clock) -> Sample:
+def sample(runner: Runner, runs: int, clock: Clock) -> Sample:
     """The mean of `runs` runs back to back; the wall clock is read innermost."""
     preemptions, cpu_ns, wall_ns = clock.preemptions(), clock.cpu_ns(), clock.wall_ns()
     for _ in range(runs):

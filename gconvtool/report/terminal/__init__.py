@@ -1,5 +1,6 @@
 """Results as terminal pages. Numbers are never cut: names fold, and narrow pages drop columns."""
 
+from gconvtool.report.terminal.cache import cache_page
 from gconvtool.report.terminal.comparison import comparison_page
 from gconvtool.report.terminal.conversion import conversion_page
 from gconvtool.report.terminal.difference import DifferencePage
@@ -11,6 +12,7 @@ __all__ = [
     "DifferencePage",
     "SeveralPage",
     "StudyPage",
+    "cache_page",
     "comparison_page",
     "conversion_page",
 ]

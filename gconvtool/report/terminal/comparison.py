@@ -36,8 +36,8 @@ def _table(result: Comparison) -> Table:
     return Table(
         (
             texts("", "AB"),
-            numbers("Median", [_ms(timing.median_ms) for timing in timings]),
-            numbers("p95", [_ms(timing.p95_ms) for timing in timings], rank=2),
+            numbers("Median", [words.milliseconds(timing.median_ms) for timing in timings]),
+            numbers("p95", [words.milliseconds(timing.p95_ms) for timing in timings], rank=2),
             numbers("MACs", [words.total(totals.macs, totals.exact) for totals in result.macs]),
             counts("Params", [totals.params for totals in result.macs], rank=1),
         )
@@ -61,10 +61,4 @@ def _circumstances(result: Comparison) -> Iterator[Text]:
 
 
 def _both(a: float, b: float) -> str:
-    return f"{_ms(a)} and {_ms(b)}"
-
-
-def _ms(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.0f} ms" if value >= 100 else f"{value:#.3g} ms"
+    return f"{words.milliseconds(a)} and {words.milliseconds(b)}"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gconvtool.report import words
-from gconvtool.report.tables.table import Table, names, numbers, texts
+from gconvtool.report.tables.table import Column, Table, names, numbers, texts
 from gconvtool.report.terminal.prose import line, title
 from gconvtool.report.terminal.sheet import Sheet
-from gconvtool.results import Certificate, Conversion, Drift, SiteOutcome
+from gconvtool.results import Certificate, Conversion, Drift, Planning, SiteOutcome, SiteTime
 
 LABEL = 11
 
@@ -21,7 +21,7 @@ def conversion_page(result: Conversion) -> RenderableType:
     heading = f"{result.model} → {result.output}" if result.output else result.model
     parts: list[RenderableType] = [title(heading)]
     if result.sites:
-        parts += [Text(), Sheet(_sites(result.sites))]
+        parts += [Text(), Sheet(_sites(result.sites, result.planning))]
     if result.certificates:
         parts += [Text(), title("Exact rewrites"), Sheet(_certificates(result.certificates))]
     elif result.exact_asked:
@@ -32,7 +32,8 @@ def conversion_page(result: Conversion) -> RenderableType:
     return Group(*parts)
 
 
-def _sites(sites: Sequence[SiteOutcome]) -> Table:
+def _sites(sites: Sequence[SiteOutcome], found: Planning | None) -> Table:
+    times = {} if found is None else {time.name: time for time in found.times}
     errors = ["" if site.error is None else words.percent(site.error) for site in sites]
     after = [words.number(site.macs_after) if site.recipe else "" for site in sites]
     return Table(
@@ -42,9 +43,20 @@ def _sites(sites: Sequence[SiteOutcome]) -> Table:
             numbers("Error", errors, rank=2),
             numbers("MACs before", [words.number(site.macs_before) for site in sites], rank=1),
             numbers("after", after),
+            *_times(sites, times),
         ),
         tuple("" if site.recipe else "dim" for site in sites),
     )
+
+
+def _times(sites: Sequence[SiteOutcome], times: Mapping[str, SiteTime]) -> Iterator[Column]:
+    """What sites take in their surroundings, where that was measured."""
+    if times:
+        seen = [times.get(site.name) for site in sites]
+        befores = ["" if time is None else f"{time.before_ms:.3g}" for time in seen]
+        afters = ["" if time is None else f"{time.after_ms:.3g}" for time in seen]
+        yield numbers("ms before", befores)
+        yield numbers("after", afters)
 
 
 def _certificates(certificates: Sequence[Certificate]) -> Table:
@@ -83,11 +95,30 @@ def _summary(result: Conversion) -> Iterator[Text]:
     if result.folded:
         folded = words.plural(result.folded, "node")
         yield line(f"{'Exact':<{LABEL}} {folded} folded into weights")
+    if result.planning is not None:
+        yield from _planning(result.planning)
     if result.refined is not None:
         errors = " → ".join(words.percent(error) for error in result.refined)
         yield line(f"{'2nd pass':<{LABEL}} squared error of the outputs {errors}, held-out samples")
     for part in result.drift:
         yield from _drift(part, result)
+
+
+def _planning(found: Planning) -> Iterator[Text]:
+    """What was searched for and found; what was measured of the whole, and what was predicted."""
+    verdict = "" if found.holds else ", which is over the limit"
+    yield line(f"{'Goal':<{LABEL}} {found.limit}: {found.used}{verdict}", "bold")
+    if found.race is not None:
+        race, ratio = found.race, found.race.speedup
+        yield _changed(
+            "Time",
+            f"{words.milliseconds(race.before_ms)} → {words.milliseconds(race.after_ms)}",
+            f"{ratio.estimate:.2f}x faster (95 % {ratio.low:.2f}–{ratio.high:.2f})",
+        )
+    if found.predicted_ms is not None:
+        yield line(
+            f"{'':<{LABEL}} predicted from its parts: {words.milliseconds(found.predicted_ms)}"
+        )
 
 
 def _changed(label: str, figures: str, ratio: str) -> Text:

@@ -1,0 +1,105 @@
+"""Whether what single convolutions save adds up to what the whole network saves.
+
+    python benchmarks/kernels.py [--model PATH] [--threads T] [--time-budget SECONDS]
+
+Converts a network (sample_models/fashion_resnet.onnx) without data, everywhere into one recipe, and
+times it against the original (`gconvtool.bench`, batch 1). Beside that stands what is predicted
+from its convolutions alone, each in its surroundings (`gconvtool.runtime.kernels`, no cache): the
+original's median less the sum of what every rewritten site saves. Prints a Markdown table, with the
+predicted time of the converted network over the measured one, and the same for the saving; then how
+long it took to time every recipe at every site.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import onnx_ir as ir
+
+import gconvtool
+from gconvtool.facts import ConvSite
+from gconvtool.graph import exact, shapes
+from gconvtool.graph.survey import survey
+from gconvtool.recipes import Bottleneck, Candidate, Grouped, Recipe, Separable, propose
+from gconvtool.results import Comparison
+from gconvtool.results.kernels import KernelTime
+from gconvtool.runtime.cache import Cache, Circumstances
+from gconvtool.runtime.kernels import PROTOCOL, Bench, Case, measure, sessions
+from gconvtool.runtime.session import version
+from gconvtool.timing.machine import SystemClock, cpu_budget, identity
+
+MODEL = Path(__file__).parent.parent / "sample_models" / "fashion_resnet.onnx"
+RECIPES: tuple[Recipe, ...] = (Separable(2), Grouped(4), Bottleneck(4, 14))
+OTHERS: tuple[Recipe, ...] = (
+    *(Grouped(groups) for groups in (2, 8, 16, 32)),
+    *(Separable(rank, order) for rank in (1, 3, 4) for order in ("dw-pw", "pw-dw")),
+    *(Bottleneck(1, width) for width in (16, 32, 64)),
+)
+"""What a planner would want to know besides."""
+
+
+def prepared(path: Path) -> tuple[ir.Model, Mapping[str, ConvSite]]:
+    """The network as `convert` rewrites it, with its shapes, and its convolutions."""
+    model = gconvtool.load(path)
+    exact.privatise_initializers(model)
+    exact.fold_batch_norms(model)
+    shapes.fix(model, {}, {})
+    return model, survey(model).sites
+
+
+def cases(sites: Iterable[ConvSite], recipes: Iterable[Recipe]) -> list[Case]:
+    made = (propose(site, recipe) for recipe in recipes for site in sites)
+    return [Case(candidate) for candidate in made if isinstance(candidate, Candidate)]
+
+
+def line(recipe: Recipe, sites: int, saved_ms: float, error_ms: float, e2e: Comparison) -> str:
+    a, b = e2e.a.median_ms, e2e.a.median_ms / e2e.judgement.speedup.estimate
+    return (
+        f"| {recipe} | {sites} | {a:.3f} | {b:.3f} | {a - saved_ms:.3f} ± {error_ms:.3f} "
+        f"| {(a - saved_ms) / b:.2f} | {saved_ms / (a - b):.2f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--threads", type=int, default=cpu_budget())
+    parser.add_argument("--time-budget", type=float, default=20.0)
+    said = parser.parse_args()
+    circumstances = Circumstances(identity(), version(), "cpu", said.threads, PROTOCOL)
+    clock, cache = SystemClock(), Cache(circumstances, folder=None)
+    bench = Bench(sessions("cpu", said.threads), clock, cache)
+    model, sites = prepared(said.model)
+    print(f"{said.model.name}, {said.threads} threads, {identity()}\n")
+    print(
+        "| recipe | sites | original, ms | converted, ms | predicted | predicted/measured "
+        "| of the saving |\n|---|---|---|---|---|---|---|"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "out.onnx"
+        for recipe in RECIPES:
+            done = gconvtool.convert(said.model, path, recipe=recipe, force=True).converted
+            wanted = cases([sites[site.name] for site in done], [recipe])
+            answers = measure(model, wanted, bench, said.time_budget)
+            times = [answer for answer in answers if isinstance(answer, KernelTime)]
+            saved_ms = sum(answer.saved.ns for answer in times) / 1e6
+            error_ms = sum(answer.saved.error_ns**2 for answer in times) ** 0.5 / 1e6
+            e2e = gconvtool.bench(
+                said.model, path, threads=said.threads, time_budget_s=said.time_budget
+            )
+            print(line(recipe, len(times), saved_ms, error_ms, e2e), flush=True)
+    every = cases(sites.values(), (*RECIPES, *OTHERS))
+    start = time.perf_counter()
+    answers = measure(model, every, bench)
+    seconds = time.perf_counter() - start
+    times = [answer for answer in answers if isinstance(answer, KernelTime)]
+    settled = sum(answer.settled for answer in times)
+    print(f"\n{len(every)} candidates at {len(sites)} sites: {seconds:.0f} s, {settled} settled")
+
+
+if __name__ == "__main__":
+    main()

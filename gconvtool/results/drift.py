@@ -1,0 +1,36 @@
+"""How far apart two models' outputs are, which is what `verify` answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far one output of model B is from model A's on the same inputs.
+
+    With a and b all values of the output over all samples: relative_error = ||b - a|| / ||a||,
+    snr_db = -20·log10(relative_error), cosine = <a, b> / (||a||·||b||). top1_agreement is the
+    share of samples whose largest class is the same, accuracies need labels, PSNRs a target.
+    """
+
+    output: str
+    samples: int
+    relative_error: float | None
+    snr_db: float | None
+    cosine: float | None
+    top1_agreement: float | None = None
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+    psnr_before: float | None = None
+    psnr_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Two models' outputs compared on the same inputs."""
+
+    a: str
+    b: str
+    drift: tuple[Drift, ...]
+    source: str
