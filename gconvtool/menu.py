@@ -95,9 +95,8 @@ def _widths(site: ConvSite, groups: int, block: int) -> range:
     low, high = ceil(LEAST_SHARE / narrowest.share), floor(MOST_SHARE / narrowest.share)
     while block > 1 and high // block * block < low:
         block //= 2
-    first = -(-low // block) * block
-    count = len(range(first, high + 1, block))
-    return range(first, high + 1, block * max(1, -(-count // WIDTHS)))
+    step = block * max(1, -(-high // (block * WIDTHS)))
+    return range(step, high + 1, step)
 
 
 def _worthwhile(candidate: Candidate) -> bool:

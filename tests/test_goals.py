@@ -88,6 +88,7 @@ def test_a_limit_is_written_as_it_is_read(limit: Limit) -> None:
         ("--max-macs 0%", "write a share of today's such as 50%, or a number such as 300M"),
         ("--max-macs 101%", "write a share of today's such as 50%"),
         ("--max-macs 0.5", "write a share of today's such as 50%"),
+        ("--max-macs 1.5", "write a share of today's such as 50%"),
         ("--max-macs 1e308T", "write a share of today's such as 50%"),
         ("--max-macs 5MB", "write a share of today's such as 50%"),
     ],

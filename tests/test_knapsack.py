@@ -139,6 +139,12 @@ def test_a_choice_by_hand() -> None:
     assert cheapest([a, b], 3) == Choice((1, 1), 9, 2, 8)
 
 
+def test_of_equal_choices_the_first_is_taken() -> None:
+    site = [Option(2, 0), Option(1, 1), Option(1, 1)]
+    assert chosen(cheapest([site, site], 1)).picks == (0, 1)
+    assert chosen(gentlest([site, site], 3)).picks == (0, 1)
+
+
 def test_an_option_inside_the_hull_is_found_where_it_is_best() -> None:
     site = [Option(10, 0), Option(8, 3), Option(1, 4)]
     line = front([site])

@@ -115,6 +115,11 @@ def test_a_grid_that_is_thinned_is_spread_over_shares_and_groups() -> None:
     assert {recipe.groups for _, recipe in grid} == {1, 2, 4, 8, 16, 32}
 
 
+def test_many_groups_leave_places_for_some_bottlenecks() -> None:
+    answer = recipes(menu(site(channels=360, filters=360), 1))
+    assert len([recipe for recipe in answer if isinstance(recipe, Bottleneck)]) == LEAST_GRID
+
+
 def test_a_site_of_one_position_is_low_rank_or_monarch() -> None:
     answer = recipes(menu(site(channels=128, filters=256, kernel=(1, 1))))
     # low rank: m·(128 + 256) / (128·256) ≤ 3/4 up to m = 64; Monarch(g): 128·384/g likewise.
@@ -163,5 +168,7 @@ def test_groups_of_a_site_are_convolutions_of_their_own(site: ConvSite, block: i
     for recipe in [] if isinstance(answer, Skip) else recipes(answer):
         if isinstance(recipe, Grouped | Bottleneck | Monarch):
             assert site.channels // site.groups % recipe.groups == 0
+        if isinstance(recipe, Bottleneck) and recipe.groups > 1:
+            assert recipe.groups < site.channels // site.groups  # else it is separable
         if isinstance(recipe, Separable):
             assert recipe.rank <= prod(site.kernel)
