@@ -2,7 +2,7 @@
 
 Sums are kept over batches, never the outputs themselves:
 
-    relative error  ‖b − a‖ / ‖a‖
+    relative error  ‖b − a‖ / ‖a‖, 0 where both are zero
     SNR             −20·log10(relative error), in dB
     cosine          ⟨a, b⟩ / (‖a‖·‖b‖)
     PSNR            10·log10(range² / mean((output − target)²)), range = max − min of the target
@@ -140,7 +140,7 @@ class _Sums:
             )
 
     def drift(self) -> Drift:
-        relative = math.sqrt(self.miss / self.aa) if self.aa else None
+        relative = math.sqrt(self.miss / self.aa) if self.aa else None if self.miss else 0.0
         norms = math.sqrt(self.aa * self.bb)
         return Drift(
             output=self.output,

@@ -463,3 +463,16 @@ def test_constants_of_a_node_are_kept_inside_too(tmp_path: Path) -> None:
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     refused(put(tmp_path, model.SerializeToString()))
+
+
+def test_sparse_weights_are_refused_by_their_name(tmp_path: Path) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(MODEL)
+    dense = model.graph.initializer.pop()
+    numbers = numpy_helper.to_array(dense).ravel()
+    values = numpy_helper.from_array(numbers[:2], dense.name)
+    places = numpy_helper.from_array(np.arange(2, dtype=np.int64), "places")
+    model.graph.sparse_initializer.append(
+        helper.make_sparse_tensor(values, places, list(dense.dims))
+    )
+    assert "sparse" in refused(put(tmp_path, model.SerializeToString()))

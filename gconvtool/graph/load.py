@@ -263,6 +263,10 @@ def _decode(path: Path) -> onnx.ModelProto:
 
 
 def _deserialise(proto: onnx.ModelProto, path: Path) -> ir.Model:
+    if proto.graph.sparse_initializer:
+        raise InputError(
+            f"{path}: it stores weights as sparse tensors, which are not read; export them dense"
+        )
     try:
         model = ir.from_proto(proto)
     except Exception as error:  # malformed protos fail in many ways
