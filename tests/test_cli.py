@@ -67,7 +67,7 @@ LAYER = {
 }  # fmt: skip
 CONVERSION = {
     "schema", "tool", "model", "output", "before", "after", "folded", "samples", "refined",
-    "sites", "certificates", "drift", "drift_source", "warnings",
+    "planning", "sites", "certificates", "drift", "drift_source", "warnings",
 }  # fmt: skip
 SITE = {
     "name", "kind", "recipe", "reason", "error", "training_error", "macs_before", "macs_after",

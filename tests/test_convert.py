@@ -18,6 +18,7 @@ from gconvtool import Bottleneck, Grouped, Monarch, Separable
 from gconvtool.errors import InputError, MissingError
 from gconvtool.fit.grouping import contiguous
 from gconvtool.fit.structure import GroupedFactors
+from gconvtool.goals import goal
 from gconvtool.graph import surgery
 from gconvtool.pipeline.source import Feed, Network, count, fed_like
 from gconvtool.runtime import gather, shelf
@@ -262,13 +263,13 @@ def test_a_plan_that_does_not_fit_is_an_error_with_the_file_and_the_site(folder,
     assert not (folder / "out.onnx").exists()
 
 
-def test_a_plan_and_a_recipe_exclude_each_other_and_one_is_needed(folder):
+def test_a_plan_and_a_recipe_exclude_each_other(folder):
     (folder / "plan.json").write_text('{"schema": "gconvtool.plan/1", "sites": []}')
     (folder / "sub").mkdir()
     with pytest.raises(InputError, match="give no recipe beside it"):
         converted(folder, Grouped(2), plan=folder / "plan.json")
-    with pytest.raises(InputError, match="no recipe and no plan"):
-        converted(folder, None)
+    with pytest.raises(InputError, match="give none and no plan beside it"):
+        converted(folder, Grouped(2), goal=goal(max_drop="1%"))
     with pytest.raises(InputError, match="never changed"):
         converted(folder, None, plan=folder / "plan.json", save_plan=folder / "plan.json")
     with pytest.raises(InputError, match="the model is written there"):

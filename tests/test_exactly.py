@@ -233,7 +233,7 @@ class TestApi:
     @pytest.mark.parametrize(
         ("words", "named"),
         [
-            ({}, "no recipe"),
+            ({}, "a search needs data"),
             ({"gdc_to_gap": "no"}, "gdc_to_gap no"),
             ({"gdc_to_gap": "exact", "gap_to_gdc": True}, "exclude"),
             ({"exact": True, "only": ["a"]}, "--only"),

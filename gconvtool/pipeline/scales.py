@@ -131,7 +131,9 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
     """
     network, split = request.network, request.split()
     if split is None:
-        raise InputError("a search needs data to judge by: give --data, or a recipe")
+        raise InputError(
+            "a search needs data to judge by: give --data, or a recipe such as --groups 4"
+        )
     found = ground(request, every=True)
     fixed = found.base.clone()
     feed = request.counting(split)
