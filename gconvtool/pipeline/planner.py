@@ -92,7 +92,7 @@ def _within_loss(scales: Scales, limit: LossLimit, *, timed: bool) -> _Made:
 
 def _budget(scales: Scales, limit: LossLimit) -> float:
     """The sum of squared errors at which choices lose what is allowed, as they are put together."""
-    steering = _Steering(limit.most, GROWTH[limit.kind])
+    steering = Steering(limit.most, GROWTH[limit.kind])
     budget, seen = _start(limit), dict[tuple[tuple[str, str], ...], float]()
     for look in range(LOOKS):
         scales.request.progress("choosing", look, LOOKS)
@@ -100,36 +100,35 @@ def _budget(scales: Scales, limit: LossLimit) -> float:
         key = _key(picks)
         if key not in seen:
             seen[key] = _lost(limit, scales.put_together(picks)) if picks else 0.0
-        if steering.settled(budget, seen[key]):
+        if steering.settled(seen[key]):
             break
         budget = steering.next(budget, seen[key])
     return steering.low or budget
 
 
 def _rounds(scales: Scales, limit: LossLimit, budget: float) -> Iterator[_Made]:
-    steering = _Steering(limit.most, GROWTH[limit.kind])
+    steering = Steering(limit.most, GROWTH[limit.kind])
     budget, before = budget * FURTHER, set[tuple[tuple[str, str], ...]]()
     for _ in range(ROUNDS):
         picks = scales.within(budget)
         if _key(picks) in before or not picks:
             return
         before.add(_key(picks))
-        rewritten = scales.made(picks)
-        used = _lost(limit, scales.judge(rewritten.model))
-        yield _Made(picks, rewritten, used)
-        if steering.settled(budget, used):
+        made = _judged(scales, limit, picks)
+        yield made
+        if steering.settled(made.used):
             return
-        budget = steering.next(budget, used)
+        budget = steering.next(budget, made.used)
 
 
-class _Steering:
+class Steering:
     """Moves a budget to where just what is allowed is used; that grows with the budget."""
 
     def __init__(self, allowed: float, growth: float) -> None:
         self._allowed, self._growth = allowed, growth
         self.low, self._high = 0.0, inf
 
-    def settled(self, budget: float, used: float) -> bool:
+    def settled(self, used: float) -> bool:
         """It is near enough below."""
         return self._allowed * CLOSE <= used <= self._allowed
 
@@ -148,19 +147,18 @@ class _Steering:
 def _raced(scales: Scales, limit: LossLimit, made: _Made) -> _Made:
     """The same with its time; with fewer sites if it is not faster, which loses less too."""
     for _ in range(ROUNDS):
-        race = _race(scales, made.rewritten)
-        if race.speedup.low > 1:
-            return replace(made, race=race)
+        raced = race(scales, made.rewritten)
+        if raced.speedup.low > 1:
+            return replace(made, race=raced)
         saved = scales.saved(made.picks)
         fewer = sorted(made.picks, key=lambda name: -saved[name])[: len(made.picks) // 2]
         if not fewer:
             break
         picks = {name: trial for name, trial in made.picks.items() if name in fewer}
-        rewritten = scales.made(picks)
-        made = _Made(picks, rewritten, _lost(limit, scales.judge(rewritten.model)))
+        made = _judged(scales, limit, picks)
     raise VerificationError(
         f"{scales.request.network.name}: nothing is to be gained: the whole is not faster "
-        f"({race.speedup.estimate:.2f}x) although its convolutions alone are"
+        f"({raced.speedup.estimate:.2f}x) although its convolutions alone are"
     )
 
 
@@ -176,14 +174,14 @@ def _within_cost(scales: Scales, limit: CostLimit) -> _Made:
 
 def _faster(scales: Scales, limit: CostLimit) -> _Made:
     """Parts that are to save what the whole should, and more if the whole does not."""
-    before_ns = NS * _race(scales, None).before_ms
+    before_ns = NS * race(scales, None).before_ms
     sites = sum(price.now for price in scales.prices.values())
     goal_ns = limit.most(before_ns)
     most, best = sites - (before_ns - goal_ns), None
     for _ in range(ROUNDS):
         made = _made(scales, limit, most)
-        race = _race(scales, made.rewritten)
-        made = replace(made, used=1 / race.speedup.estimate, race=race)
+        raced = race(scales, made.rewritten)
+        made = replace(made, used=1 / raced.speedup.estimate, race=raced)
         if best is None or made.used < best.used:
             best = made
         if made.used * limit.amount <= 1:
@@ -198,7 +196,7 @@ def _made(scales: Scales, limit: CostLimit, most: float) -> _Made:
     if not picks:
         raise VerificationError(f"{scales.request.network.name}: {limit} holds as it is")
     rewritten = scales.made(picks)
-    return _Made(picks, rewritten, rewritten.conversion.after.macs)
+    return _Made(_taken(picks, rewritten), rewritten, rewritten.conversion.after.macs)
 
 
 # What all of it needs.
@@ -206,6 +204,18 @@ def _made(scales: Scales, limit: CostLimit, most: float) -> _Made:
 
 def _start(limit: LossLimit) -> float:
     return limit.most**2 if limit.kind in ("error", "snr") else FIRST_BUDGET
+
+
+def _judged(scales: Scales, limit: LossLimit, picks: Picks) -> _Made:
+    rewritten = scales.made(picks)
+    used = _lost(limit, scales.judge(rewritten.model))
+    return _Made(_taken(picks, rewritten), rewritten, used)
+
+
+def _taken(picks: Picks, rewritten: Rewritten) -> Picks:
+    """Those that were made: a site that missed too much in the end stayed as it was."""
+    made = {site.name for site in rewritten.conversion.converted}
+    return {name: trial for name, trial in picks.items() if name in made}
 
 
 def _lost(limit: LossLimit, drifts: Sequence[Drift]) -> float:
@@ -221,7 +231,7 @@ def _key(picks: Picks) -> tuple[tuple[str, str], ...]:
     return tuple((name, str(trial.candidate.recipe)) for name, trial in picks.items())
 
 
-def _race(scales: Scales, rewritten: Rewritten | None) -> Race:
+def race(scales: Scales, rewritten: Rewritten | None) -> Race:
     """The original against its conversion, or against itself."""
     request = scales.request
     pair = [request.network]

@@ -132,8 +132,11 @@ def _tried(
     workers = min(request.threads or WORKERS, WORKERS)
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
         every = list(zip(candidates, pool.map(fitted, candidates), strict=True))
-    known = [(c, f) for c, f in every if isfinite(f.error)]
-    if not known:
+    if not any(isfinite(f.error) for _, f in every):
         return Skip(UNVARIED)
-    kept = [(c, f) for c, f in known if surgery.storable(ground.base, c.site.name, f.factors)]
+    most = request.method.most(data=True)
+    near = [(c, f) for c, f in every if f.error <= most]
+    if not near:
+        return Skip(f"whatever it became, it would miss more than {most:.0%} of its output")
+    kept = [(c, f) for c, f in near if surgery.storable(ground.base, c.site.name, f.factors)]
     return tuple(Trial(c, f.factors, f.error) for c, f in kept) or Skip(TOO_LARGE)
