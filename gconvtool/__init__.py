@@ -12,22 +12,42 @@ from gconvtool._version import __version__
 
 if TYPE_CHECKING:
     from gconvtool.errors import GconvError, InputError, MissingError, VerificationError
+    from gconvtool.goals import goal
+    from gconvtool.limits import Goal
     from gconvtool.pipeline.analyze import analyze, load
     from gconvtool.pipeline.compare import Gates, bench, verify
     from gconvtool.pipeline.convert import convert
     from gconvtool.pipeline.study import what_if
     from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Separable
-    from gconvtool.results import Analysis, Comparison, Conversion, Drift, Verification, WhatIf
+    from gconvtool.results import (
+        Analysis,
+        Comparison,
+        Conversion,
+        Drift,
+        Planning,
+        Verification,
+        WhatIf,
+    )
     from gconvtool.runtime.inputs import ImageOptions
 
 _HOMES = {
     "errors": ("GconvError", "InputError", "MissingError", "VerificationError"),
+    "goals": ("goal",),
+    "limits": ("Goal",),
     "pipeline.analyze": ("analyze", "load"),
     "pipeline.compare": ("Gates", "bench", "verify"),
     "pipeline.convert": ("convert",),
     "pipeline.study": ("what_if",),
     "recipes": ("Bottleneck", "Gdc", "Grouped", "Monarch", "Separable"),
-    "results": ("Analysis", "Comparison", "Conversion", "Drift", "Verification", "WhatIf"),
+    "results": (
+        "Analysis",
+        "Comparison",
+        "Conversion",
+        "Drift",
+        "Planning",
+        "Verification",
+        "WhatIf",
+    ),
     "runtime.inputs": ("ImageOptions",),
 }
 
@@ -40,11 +60,13 @@ __all__ = [
     "Gates",
     "GconvError",
     "Gdc",
+    "Goal",
     "Grouped",
     "ImageOptions",
     "InputError",
     "MissingError",
     "Monarch",
+    "Planning",
     "Separable",
     "Verification",
     "VerificationError",
@@ -53,6 +75,7 @@ __all__ = [
     "analyze",
     "bench",
     "convert",
+    "goal",
     "load",
     "verify",
     "what_if",

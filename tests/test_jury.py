@@ -10,7 +10,6 @@ import pytest
 from gconvtool.pipeline.jury import Jury
 from gconvtool.runtime.inputs import Batch, Data, Split
 
-
 FOUR = Batch(4)
 
 
