@@ -216,6 +216,20 @@ def test_a_weight_that_is_shared_from_a_body_stays(tmp_path):
     same(source, made)
 
 
+CAST = BRANCHES.replace("{ a = Conv", "{ w = Cast <to = 1> (w1) a = Conv", 1).replace(
+    "h, w1", "h, w"
+)
+
+
+def test_nothing_is_left_of_a_weight_that_a_body_casts(tmp_path):
+    half = {**weights(separable), "w1": separable(16, 8, 1).astype(np.float16)}
+    source = models.proto(CAST, **half)
+    result, made = convert(source, tmp_path, recipe=Separable(1))
+    assert len(result.converted) == 3
+    assert not made.graph.initializer
+    same(source, made, 1e-3)
+
+
 HEAD = f"""
 g (bool[1] c, {MAP} x) => (float[N, 4] y) {{
   on = Squeeze (c)

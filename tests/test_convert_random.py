@@ -17,6 +17,7 @@ from typing import Any
 import models
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from onnx import numpy_helper
 import gconvtool
 from gconvtool import Bottleneck, Grouped, Separable
 from gconvtool.fit.rows import BUDGET
+from gconvtool.graph.bodies import named
 from gconvtool.recipes import Recipe
 from gconvtool.results import FITS, Conversion, Fit
 from gconvtool.spellings import SPELLINGS
@@ -357,20 +359,20 @@ class Drawing:
     def choose(self) -> None:
         """Branches that read maps, and weights, from outside; one of them convolves."""
         x, name = self.take(), self.fresh("c")
-        y, kernel = self.alike(x), [1] * len(x.sizes)
-        weight = self.weight(self.normal(x.channels, x.channels, *kernel))
+        y, (text, kernel, _) = self.alike(x), self.window(x, (3,) * len(x.sizes), keep=True)
+        numbers = self.structured(x.channels, x.channels, prod(kernel), own=False)
+        weight = self.weight(numbers.reshape(x.channels, x.channels, *kernel))
         zero, kind = self.weight(np.zeros(())), self.described(x)
         self.body += f"{name}s = ReduceSum <keepdims = 0> ({self.inputs[0].name})\n"
         self.body += f"{name} = Greater ({name}s, {zero})\n"
-        made = self.note(
+        self.note(
             f"If ({name}) <then_branch = t{name} () => ({kind} {name}t) "
             f"{{ {name}t = Sub ({x.name}, {y.name}) }}, "
             f"else_branch = e{name} () => ({kind} {name}e) "
-            f"{{ {name}e = Conv ({x.name}, {weight}) }}>",
+            f"{{ {name}e = Conv <{text}> ({x.name}, {weight}) }}>",
             x.channels,
             x.sizes,
         )
-        self.plain.append(f"{made.name}/else_branch/{name}e")
 
     # The whole.
 
@@ -448,7 +450,7 @@ def require_whole(result: Conversion, before: onnx.ModelProto, after: onnx.Model
     assert list(after.graph.output) == list(before.graph.output)
     assert after.opset_import == before.opset_import
     assert len(unread(after)) <= len(unread(before))
-    made = {name for node in after.graph.node for name in node.output}
+    made = {name for name, _ in named(ir.from_proto(after).graph)}
     for site in result.converted:
         assert site.name in made or given_away(before, site.name)
 

@@ -69,6 +69,12 @@ def from_outside(graph: ir.Graph) -> set[ir.Value]:
 
 
 def forget(value: ir.Value | None) -> None:
-    """Remove a constant that nothing reads any more from the graph that it is in."""
-    if value is not None and isinstance(value.graph, ir.Graph):
-        drop_unread(value.graph, value)
+    """Remove a constant that nothing reads any more, with all that only it was made of, each from
+    the graph that it is in."""
+    if value is None or not isinstance(value.graph, ir.Graph):
+        return
+    maker = value.producer()
+    made_of = () if maker is None else maker.inputs
+    drop_unread(value.graph, value)
+    for part in made_of:
+        forget(part)

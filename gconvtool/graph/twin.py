@@ -25,7 +25,7 @@ NOT_IN_FLOAT64 = frozenset(
 )
 """Operators that onnxruntime 1.32 has for float32 and not for float64."""
 NAMING_A_TYPE = ("to", "dtype", "output_datatype", "output_dtype")
-"""Attributes whose number stands for a type."""
+"""Attributes of ONNX's own operators whose number stands for a type."""
 
 
 def runnable(model: ir.Model) -> ir.Model:
@@ -38,24 +38,26 @@ def runnable(model: ir.Model) -> ir.Model:
         _restate(value, odd)
     for node in _nodes(twin):
         for attribute in list(node.attributes.values()):
-            _restate_attribute(node, attribute, odd)
+            if _type_in(node, attribute) in odd:
+                node.attributes[attribute.name] = _saying_float32(attribute)
     return twin
 
 
 def unsupported(model: ir.Model) -> tuple[ir.DataType, ...]:
     """The types of its numbers that onnxruntime does not run it in."""
     found = []
-    if any(BFLOAT16 in types for types in _types(model)):
+    if BFLOAT16 in _types(model):
         found.append(BFLOAT16)
     if any(_lacks_float64(node) for node in _nodes(model)):
         found.append(FLOAT64)
     return tuple(found)
 
 
-def _types(model: ir.Model) -> Iterator[Collection[ir.DataType | None]]:
-    yield from ((value.dtype,) for value in _values(model))
+def _types(model: ir.Model) -> Iterator[int | None]:
+    """ONNX's numbers of all types that a model speaks of."""
+    yield from (value.dtype for value in _values(model))
     for node in _nodes(model):
-        yield from map(_named, node.attributes.values())
+        yield from (_type_in(node, attribute) for attribute in node.attributes.values())
 
 
 def _lacks_float64(node: ir.Node) -> bool:
@@ -63,15 +65,14 @@ def _lacks_float64(node: ir.Node) -> bool:
     return not node.domain and node.op_type in NOT_IN_FLOAT64 and FLOAT64 in read
 
 
-def _named(attribute: ir.Attr) -> tuple[ir.DataType, ...]:
-    """The types that an attribute speaks of."""
+def _type_in(node: ir.Node, attribute: ir.Attr) -> int | None:
+    """The type that an attribute speaks of; what numbers mean in other domains nobody knows."""
     if attribute.is_ref():
-        return ()
-    if attribute.type is ir.AttributeType.INT and attribute.name in NAMING_A_TYPE:
-        return (ir.DataType(attribute.as_int()),)
+        return None
     if attribute.type is ir.AttributeType.TENSOR:
-        return (attribute.as_tensor().dtype,)
-    return ()
+        return attribute.as_tensor().dtype
+    speaks = attribute.type is ir.AttributeType.INT and attribute.name in NAMING_A_TYPE
+    return attribute.as_int() if speaks and not node.domain else None
 
 
 def _restate(value: ir.Value, odd: Collection[ir.DataType]) -> None:
@@ -82,15 +83,10 @@ def _restate(value: ir.Value, odd: Collection[ir.DataType]) -> None:
         value.const_value = _in_float32(value.const_value)
 
 
-def _restate_attribute(node: ir.Node, attribute: ir.Attr, odd: Collection[ir.DataType]) -> None:
-    if not set(_named(attribute)) & set(odd):
-        return
-    name, tensor = attribute.name, attribute.type is ir.AttributeType.TENSOR
-    node.attributes[name] = (
-        ir.AttrTensor(name, _in_float32(attribute.as_tensor()))
-        if tensor
-        else ir.AttrInt64(name, FLOAT32.value)
-    )
+def _saying_float32(attribute: ir.Attr) -> ir.Attr:
+    if attribute.type is ir.AttributeType.TENSOR:
+        return ir.AttrTensor(attribute.name, _in_float32(attribute.as_tensor()))
+    return ir.AttrInt64(attribute.name, FLOAT32.value)
 
 
 def _in_float32(tensor: ir.TensorProtocol) -> ir.TensorProtocol:

@@ -15,11 +15,12 @@ from gconvtool import plan as planning
 from gconvtool._version import __version__
 from gconvtool.errors import InputError
 from gconvtool.facts import Skip
+from gconvtool.fit.placeholder import placeholder
 from gconvtool.graph import norms, permute, save, shapes
 from gconvtool.kinds import kind
 from gconvtool.pipeline import exactly
 from gconvtool.pipeline.exactly import Certificates
-from gconvtool.pipeline.fits import Outcomes, fit_all
+from gconvtool.pipeline.fits import Outcomes, fit_all, put
 from gconvtool.pipeline.ground import Ground, Request, ground
 from gconvtool.pipeline.source import BATCH, Network, count
 from gconvtool.plan import Entry, Plan
@@ -127,12 +128,7 @@ def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
     prepared = _prepared(request)
     steps = {step.site.name: step for step in prepared.plan.steps}
     folded = count(Network(prepared.ground.base, request.network.name), counting)
-    macs = {layer.name: layer.macs for layer in folded.layers}
-    saved = sum(_saved(step, macs.get(name)) or 0 for name, step in steps.items())
-    shared = {name for names in prepared.ground.followers.values() for name in names}
-    weights = sum(_added(step) for name, step in steps.items() if name not in shared)
-    totals = folded.totals
-    after = Totals(totals.macs - saved, totals.params + weights, totals.exact)
+    after = count(_imagined(request, prepared), counting).totals
     outcomes = Outcomes(
         {
             name: SiteOutcome(name, kind(step.site), str(step.recipe))
@@ -151,6 +147,18 @@ def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
         )  # what is fitted is written so at once
         conversion = replace(conversion, certificates=(*conversion.certificates, *kept))
     return conversion, _kept_plan(request, prepared, outcomes)
+
+
+def _imagined(request: Request, prepared: Prepared) -> Network:
+    """The network as it would be written, with numbers that mean nothing."""
+    work, followers = prepared.ground.base.clone(), prepared.ground.followers
+    steps = {step.site.name: step for step in prepared.plan.steps}
+    following = {name for names in followers.values() for name in names}
+    for name, step in steps.items():
+        if name not in following:
+            family = [steps[member].site for member in (name, *followers.get(name, ()))]
+            put(work, family, placeholder(step.site, step.recipe), request.method.spelling)
+    return Network(work, request.network.name)
 
 
 def _prepared(request: Request) -> Prepared:
@@ -279,12 +287,6 @@ def _sites(
 def _saved(step: Candidate, macs: int | None) -> int | None:
     """MACs that the recipe spares, of those that the site has now."""
     return None if macs is None else int(macs - macs * step.share)
-
-
-def _added(step: Candidate) -> int:
-    """The change in parameters; a convolution without bias gets one."""
-    bias = 0 if step.site.bias else step.site.filters
-    return step.weights_after - step.weights_before + bias
 
 
 def _declare_outputs(model: ir.Model, original: ir.Model) -> None:

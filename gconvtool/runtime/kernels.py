@@ -28,6 +28,7 @@ from gconvtool.fit.structure import Factors
 from gconvtool.graph import heads, surgery
 from gconvtool.graph.digest import digest
 from gconvtool.graph.excerpt import Excerpts
+from gconvtool.graph.pack import pack
 from gconvtool.graph.signature import signature
 from gconvtool.recipes import HEADS, Candidate, Recipe
 from gconvtool.results.kernels import KernelTime
@@ -121,9 +122,8 @@ def sessions(provider: str, threads: int) -> Open:
     """Opens small models in onnxruntime, each with inputs of its own."""
 
     def open_(model: ir.Model) -> Runner:
-        content = ir.to_proto(model).SerializeToString()
         feeds = {wanted.name: _numbers(wanted) for wanted in signature(model)}
-        return Session(content, provider, threads).runner(feeds)
+        return Session(pack(model, "a small model"), provider, threads).runner(feeds)
 
     return open_
 

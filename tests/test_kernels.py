@@ -1,0 +1,163 @@
+"""What is timed, how often, and what is made of it; the clock is made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from nets import network
+from test_timing_protocol import FakeClock
+
+from gconvtool.errors import InputError
+from gconvtool.facts import Skip
+from gconvtool.graph import shapes
+from gconvtool.graph.survey import survey
+from gconvtool.notation import parse
+from gconvtool.recipes import Candidate, propose
+from gconvtool.results.kernels import KernelTime
+from gconvtool.runtime.cache import Cache, Circumstances
+from gconvtool.runtime.kernels import Bench, Case, fastest, measure, sessions
+
+REPEATED = """
+<ir_version: 8, opset_import: ["": 17]>
+repeated (float[1, 32, 12, 12] x) => (float[1, 32, 12, 12] y)
+  <float[32, 32, 3, 3] t, float[32, 32, 3, 3] u, float[32, 32, 3, 3] v, float[32, 32, 3, 3] w>
+{
+  a = Conv <pads = [1, 1, 1, 1]> (x, t)
+  ra = Relu (a)
+  b = Conv <pads = [1, 1, 1, 1]> (ra, u)
+  rb = Relu (b)
+  c = Conv <pads = [1, 1, 1, 1]> (rb, v)
+  rc = Relu (c)
+  d = Conv <pads = [1, 1, 1, 1]> (rc, w)
+  y = Relu (d)
+}
+"""
+"""Two layers in the same surroundings, after one that begins the network and before its end."""
+HERE = Circumstances("a machine", "1.30", "cpu", 2, 1)
+
+
+@pytest.fixture
+def model() -> ir.Model:
+    made = ir.from_proto(network(REPEATED))
+    shapes.infer(made)
+    return made
+
+
+class Machine:
+    """Runs a model in a nanosecond a weight of its convolutions."""
+
+    def __init__(self) -> None:
+        self.clock, self.opened = FakeClock(), list[ir.Model]()
+
+    def open(self, model: ir.Model) -> Callable[[], None]:
+        self.opened.append(model)
+        stored = (v.const_value for v in model.graph.initializers.values())
+        weights = sum(t.size for t in stored if t is not None and len(t.shape) == 4)
+        return lambda: self.clock.advance(weights / 1e6)
+
+
+def bench(machine: Machine, folder: Path | None = None) -> Bench:
+    return Bench(machine.open, machine.clock, Cache(HERE, folder))
+
+
+def cases(model: ir.Model, *recipes: str) -> list[Case]:
+    sites = survey(model).sites.values()
+    made = (propose(site, parse(recipe)) for site in sites for recipe in recipes)
+    return [Case(candidate) for candidate in made if isinstance(candidate, Candidate)]
+
+
+def test_what_is_saved_is_the_difference_of_the_weights(model: ir.Model) -> None:
+    wanted = cases(model, "groups=4", "separable:rank=1")
+    for case, time in zip(wanted, measure(model, wanted, bench(Machine())), strict=True):
+        assert isinstance(time, KernelTime)
+        spared = case.candidate.weights_before - case.candidate.weights_after
+        assert time.saved.ns == pytest.approx(spared, rel=1e-6)
+        assert not time.cached
+
+
+def test_layers_that_are_alike_are_timed_once(model: ir.Model) -> None:
+    machine = Machine()
+    wanted = cases(model, "groups=4")
+    assert len(wanted) == 4
+    measure(model, wanted, bench(machine))
+    assert len(machine.opened) == 3 * 2  # a dense and a grouped one for each of three surroundings
+
+
+def test_what_was_timed_is_not_timed_again(model: ir.Model, tmp_path: Path) -> None:
+    wanted = cases(model, "groups=4", "separable:rank=2")
+    first = measure(model, wanted, bench(Machine(), tmp_path))
+    machine = Machine()
+    again = measure(model, wanted, bench(machine, tmp_path))
+    assert machine.opened == []
+    for a, b in zip(first, again, strict=True):
+        assert isinstance(a, KernelTime)
+        assert isinstance(b, KernelTime)
+        assert b.cached
+        assert a.saved == b.saved
+
+
+def test_other_weights_are_the_same_to_a_clock(model: ir.Model, tmp_path: Path) -> None:
+    measure(model, cases(model, "groups=4"), bench(Machine(), tmp_path))
+    other = ir.from_proto(network(REPEATED, seed=1))
+    shapes.infer(other)
+    machine = Machine()
+    measure(other, cases(other, "groups=4"), bench(machine, tmp_path))
+    assert machine.opened == []
+
+
+def test_what_does_not_open_is_skipped_with_its_reason(model: ir.Model) -> None:
+    machine = Machine()
+
+    def picky(opened: ir.Model) -> Callable[[], None]:
+        groups = [n.attributes["group"].as_int() for n in opened.graph if "group" in n.attributes]
+        if 4 in groups:
+            raise InputError("no groups here")
+        return machine.open(opened)
+
+    wanted = cases(model, "groups=4", "groups=2")
+    made = measure(model, wanted, Bench(picky, machine.clock, Cache(HERE, None)))
+    skipped = [time for time in made if isinstance(time, Skip)]
+    assert {skip.reason for skip in skipped} == {"no groups here"}
+    assert len(skipped) == len(made) / 2
+
+
+def test_the_network_stays_as_it_is(model: ir.Model) -> None:
+    before = ir.to_proto(model).SerializeToString(deterministic=True)
+    measure(model, cases(model, "groups=4", "separable:rank=1"), bench(Machine()))
+    assert ir.to_proto(model).SerializeToString(deterministic=True) == before
+
+
+def test_open_sizes_are_not_timed() -> None:
+    text = REPEATED.replace("[1, 32, 12, 12]", "[1, 32, H, W]")
+    made = ir.from_proto(network(text))
+    shapes.infer(made)
+    assert all(
+        isinstance(t, Skip) for t in measure(made, cases(made, "groups=4"), bench(Machine()))
+    )
+
+
+def test_of_spellings_the_one_that_saves_most_is_taken(model: ir.Model) -> None:
+    site = survey(model).sites["b"]
+    candidate = propose(site, parse("separable:rank=2"))
+    assert isinstance(candidate, Candidate)
+    wanted = [Case(candidate, "sum"), Case(candidate, "multiplier")]
+    machine = Machine()
+    times = measure(model, wanted, bench(machine))
+    best = fastest(wanted, times)
+    assert list(best) == [("b", candidate.recipe)]
+    assert best["b", candidate.recipe][0] is wanted[0]  # as fast as the other, and the first
+
+
+def test_real_sessions_run_what_is_cut_out(model: ir.Model) -> None:
+    """Excerpts and their conversions are whole models, whose numbers are finite."""
+    machine = Machine()
+    wanted = cases(model, "groups=4", "separable:rank=2", "bottleneck:groups=2,width=8")
+    measure(model, wanted, bench(machine))
+    open_ = sessions("cpu", 1)
+    for opened in machine.opened:
+        made = open_(opened)()
+        assert all(np.isfinite(array).all() for array in made)  # type: ignore[attr-defined]

@@ -1,0 +1,148 @@
+"""The architectures that ship with onnx, with random weights, through every rewrite.
+
+What is exact computes the same in onnxruntime, and what is not gives networks that are valid, run,
+and have the shapes that they had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from models import Numbers, ort
+from onnx import numpy_helper
+from wheel import ARCHITECTURES
+
+import gconvtool
+from gconvtool.errors import InputError
+from gconvtool.notation import parse
+
+QUICK = ("light_shufflenet", "light_squeezenet")
+"""Those whose weights are few."""
+EXACT: Mapping[str, Mapping[str, Any]] = {
+    "exact": {"exact": True},
+    "densify": {"densify": True},
+    "split": {"spelling": "split"},
+    "gap_to_gdc": {"gap_to_gdc": True},
+}
+LOSSY = (
+    "groups=2",
+    "separable:rank=1",
+    "separable:rank=1,order=pw-dw",
+    "bottleneck:groups=1,width=8",
+    "monarch:groups=2",
+    "gdc:rank=1",
+)
+
+
+def marked(path: Path) -> Any:
+    slow = () if path.stem in QUICK else pytest.mark.slow
+    return pytest.param(path, marks=slow, id=path.stem)
+
+
+NETWORKS = [marked(path) for path in ARCHITECTURES]
+
+
+@cache
+def filled(path: Path) -> onnx.ModelProto:
+    """The architecture with random weights, scaled so that activations stay as large as they are.
+
+    Its weights are made by ConstantOfShape nodes, from shapes that are stored.
+    """
+    model = onnx.load(path)
+    graph, rng = model.graph, np.random.default_rng(0)
+    shapes = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    made = [node for node in graph.node if node.op_type == "ConstantOfShape"]
+    roles = {
+        name: index
+        for node in graph.node
+        if node.op_type == "BatchNormalization"
+        for index, name in enumerate(node.input)
+    }
+    for node in made:
+        shape = tuple(int(size) for size in shapes[node.input[0]])
+        numbers = weights(shape, roles.get(node.output[0], 0), rng)
+        graph.initializer.append(numpy_helper.from_array(numbers, node.output[0]))
+        graph.node.remove(node)
+    drop_unread(graph)
+    model.ir_version = max(model.ir_version, 4)
+    onnx.checker.check_model(model)
+    return model
+
+
+def weights(shape: tuple[int, ...], role: int, rng: np.random.Generator) -> Numbers:
+    """`role` says which input of a normalisation it is: scale, bias, mean, variance."""
+    normal = rng.standard_normal(shape)
+    if role in (1, 4):
+        return (1 + 0.1 * np.abs(normal)).astype(np.float32)
+    fan_in = np.prod(shape[1:]) if len(shape) > 1 else 100
+    return (normal * np.sqrt(2 / fan_in)).astype(np.float32)
+
+
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Shapes that nothing is made from any more, and inputs that are weights."""
+    read = {name for node in graph.node for name in node.input}
+    for tensor in [t for t in graph.initializer if t.name not in read]:
+        graph.initializer.remove(tensor)
+    held = {tensor.name for tensor in graph.initializer}
+    for value in [v for v in graph.input if v.name in held or v.name not in read]:
+        graph.input.remove(value)
+
+
+def fed(model: onnx.ModelProto) -> dict[str, Numbers]:
+    rng = np.random.default_rng(1)
+    return {
+        value.name: rng.standard_normal(
+            [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        ).astype(np.float32)
+        for value in model.graph.input
+    }
+
+
+@pytest.fixture
+def network(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "net.onnx"
+    onnx.save(filled(request.param), path)
+    return path
+
+
+def scaled(numbers: Numbers) -> float:
+    return float(np.linalg.norm(numbers.astype(np.float64))) or 1.0
+
+
+@pytest.mark.parametrize("network", NETWORKS, indirect=True)
+@pytest.mark.parametrize("rewrite", EXACT)
+def test_exact_rewrites_compute_the_same(network: Path, rewrite: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    gconvtool.convert(network, out, **EXACT[rewrite])
+    before, after = onnx.load(network), onnx.load(out)
+    onnx.checker.check_model(after, full_check=True)
+    assert list(after.graph.output) == list(before.graph.output)
+    for a, b in zip(ort(before, **fed(before)), ort(after, **fed(before)), strict=True):
+        assert a.shape == b.shape
+        assert np.isfinite(a).all()
+        assert scaled(a - b) <= 1e-4 * scaled(a)
+
+
+@pytest.mark.parametrize("network", NETWORKS, indirect=True)
+@pytest.mark.parametrize("recipe", LOSSY)
+def test_lossy_recipes_give_networks_that_run(network: Path, recipe: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    try:
+        made = gconvtool.convert(network, out, recipe=parse(recipe))
+    except InputError as error:
+        if "no convolution can be converted" not in str(error):
+            raise
+        return
+    assert made.after.params < made.before.params
+    before, after = onnx.load(network), onnx.load(out)
+    onnx.checker.check_model(after, full_check=True)
+    assert list(after.graph.output) == list(before.graph.output)
+    for a, b in zip(ort(before, **fed(before)), ort(after, **fed(before)), strict=True):
+        assert a.shape == b.shape
+        assert np.isfinite(b).all()
