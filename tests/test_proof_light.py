@@ -22,8 +22,8 @@ import gconvtool
 from gconvtool.errors import InputError
 from gconvtool.notation import parse
 
-QUICK = ("light_shufflenet", "light_squeezenet")
-"""Those whose weights are few."""
+QUICK = ("light_squeezenet",)
+"""That whose weights are few."""
 EXACT: Mapping[str, Mapping[str, Any]] = {
     "exact": {"exact": True},
     "densify": {"densify": True},
@@ -69,6 +69,10 @@ def filled(path: Path) -> onnx.ModelProto:
         numbers = weights(shape, roles.get(node.output[0], 0), rng)
         graph.initializer.append(numpy_helper.from_array(numbers, node.output[0]))
         graph.node.remove(node)
+    for node in graph.node:
+        if node.op_type == "Softmax":  # of random scores one takes all, and rounding says which
+            node.op_type = "Identity"
+            del node.attribute[:]
     drop_unread(graph)
     model.ir_version = max(model.ir_version, 4)
     onnx.checker.check_model(model)
@@ -111,8 +115,8 @@ def network(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def scaled(numbers: Numbers) -> float:
-    return float(np.linalg.norm(numbers.astype(np.float64))) or 1.0
+def norm(numbers: Numbers) -> float:
+    return float(np.linalg.norm(numbers.astype(np.float64)))
 
 
 @pytest.mark.parametrize("network", NETWORKS, indirect=True)
@@ -126,7 +130,7 @@ def test_exact_rewrites_compute_the_same(network: Path, rewrite: str, tmp_path: 
     for a, b in zip(ort(before, **fed(before)), ort(after, **fed(before)), strict=True):
         assert a.shape == b.shape
         assert np.isfinite(a).all()
-        assert scaled(a - b) <= 1e-4 * scaled(a)
+        assert norm(a - b) <= 1e-4 * norm(a)
 
 
 @pytest.mark.parametrize("network", NETWORKS, indirect=True)

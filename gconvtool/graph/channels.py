@@ -228,7 +228,7 @@ def _convolve(channels: Channels, node: ir.Node) -> bool:
     """W is N × C/G for a convolution, and C × N/G for a transposed one."""
     x, y, weight = node.inputs[0], node.outputs[0], node.inputs[1]
     shape, groups = shape_of(weight), int_attribute(node, "group", 1)
-    if x is None or not is_constant(weight) or shape is None:
+    if x is None or not is_constant(weight) or shape is None or groups < 1:
         return False
     first, second = (y, x) if node.op_type == "Conv" else (x, y)
     rows, columns = size_of(first), size_of(second)

@@ -23,6 +23,8 @@ from gconvtool.graph.carriers import is_constant
 from gconvtool.graph.parts import Numbers, array
 from gconvtool.graph.sites import conv_site, renamed
 
+FLOATING = "fV"
+"""Kinds of numpy's types; V has those of bfloat16."""
 Family: TypeAlias = tuple["Plain", ...]
 """The convolutions that share one weight."""
 
@@ -152,8 +154,8 @@ def _plain(name: str, node: ir.Node) -> Plain | Skip:
     assert weight is not None
     if weight.size == 0:
         return Skip("its weight is empty")
-    if weight.dtype.kind in "biu":
-        return Skip("its weight is of whole numbers")
+    if weight.dtype.kind not in FLOATING:
+        return Skip("its weight is not of floating-point numbers")
     if not np.isfinite(weight).all():
         return Skip("its weight has numbers that are not finite")
     return Plain(node, renamed(site, name), weight)

@@ -24,6 +24,8 @@ from gconvtool.errors import InputError
 from gconvtool.graph import rules
 from gconvtool.graph.dims import Reader
 
+LARGEST = 2**63 - 1
+"""Sizes in files are of 64 bits."""
 FUNCTIONS = frozenset("ceil ceiling floor max min mod sqrt".split())
 """Names that mean something else in a formula."""
 
@@ -282,10 +284,15 @@ def _known(shape: ir.Shape | None, reader: Reader) -> bool:
 
 
 def _read(shape: ir.Shape | None, reader: Reader) -> ir.Shape | None:
-    """A window that is larger than its map leaves nothing, not less than nothing."""
     if shape is None:
         return None
-    return ir.Shape([max(0, dim) if isinstance(dim, int) else reader.dim(dim) for dim in shape])
+    return ir.Shape([_size(dim) if isinstance(dim, int) else reader.dim(dim) for dim in shape])
+
+
+def _size(dim: int) -> int | None:
+    """A window that is larger than its map leaves nothing, not less than nothing; and what no file
+    can say is not known."""
+    return max(0, dim) if dim <= LARGEST else None
 
 
 @contextmanager

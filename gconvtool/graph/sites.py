@@ -63,7 +63,7 @@ def conv_site(node: ir.Node) -> ConvSite | None:
         return None
     first, second, *kernel = (int(dim) for dim in weight if dim is not None)
     groups = int_attribute(node, "group", 1)
-    if groups < 1:
+    if groups < 1 or first % groups:
         return None
     transposed = node.op_type == "ConvTranspose"
     data, made = (_channels_first(node, v) for v in (node.inputs[0], node.outputs[0]))
@@ -159,6 +159,8 @@ def _refusal(node: ir.Node) -> Skip | None:
         return Skip("its weight is quantised")
     if not is_constant(weight):
         return Skip("its weight is not a plain constant")
+    if weight and weight.dtype and not weight.dtype.is_floating_point():
+        return Skip("its weight is not of floating-point numbers")
     if len(node.inputs) > 2 and node.inputs[2] and not is_constant(node.inputs[2]):
         return Skip("its bias is not constant")
     return None

@@ -63,7 +63,7 @@ def shrink(model: ir.Model) -> tuple[Certificate, ...]:
 
 def _smaller(plain: Plain) -> tuple[_Axis, ...] | None:
     """The window that is left; None where it is as large, or its padding is not known."""
-    site, pads = plain.site, _pads(plain)
+    site, pads = plain.site, plain.site.pads
     offsets = hidden.offsets(plain.kernel, site.kernel, plain.u)
     if pads is None or not all(len(at) for at in offsets):
         return None
@@ -100,16 +100,6 @@ def _croppable(begin: int, end: int, size: int | None, crop: bool) -> bool:
         return True
     larger = max(begin, end) <= 0 if size is None else size > lost
     return crop and larger
-
-
-def _pads(plain: Plain) -> tuple[int, ...] | None:
-    """Begins, then ends. Without strides, SAME pads alike for all sizes."""
-    site, mode = plain.site, plain.node.attributes.get("auto_pad")
-    if site.pads is not None or mode is None or any(stride > 1 for stride in site.strides):
-        return site.pads
-    totals = [d * (k - 1) for d, k in zip(site.dilations, site.kernel, strict=True)]
-    small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
-    return (*large, *small) if mode.as_string() == "SAME_LOWER" else (*small, *large)
 
 
 def _sizes(site: ConvSite) -> tuple[int | None, ...]:

@@ -140,12 +140,20 @@ def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed:
     feeds: Arrays = {}
     for i in inputs:
         shape = _sized(i, dims)
-        dtype = np.dtype(i.dtype)
-        if np.issubdtype(dtype, np.floating):
-            feeds[i.name] = rng.standard_normal((samples, *shape)).astype(dtype)
-        else:
-            feeds[i.name] = np.zeros((samples, *shape), dtype)
+        try:
+            feeds[i.name] = _drawn(np.dtype(i.dtype), (samples, *shape), rng)
+        except (MemoryError, ValueError) as error:
+            size = describe_shape(shape)
+            raise InputError(f"input {i.name}: there is no room for samples of {size}") from error
     return Data("random inputs", feeds)
+
+
+def _drawn(
+    dtype: np.dtype[Any], shape: tuple[int, ...], rng: np.random.Generator
+) -> NDArray[Any]:
+    if np.issubdtype(dtype, np.floating):
+        return rng.standard_normal(shape).astype(dtype)
+    return np.zeros(shape, dtype)
 
 
 def _sized(i: Input, dims: Mapping[str, int]) -> tuple[int, ...]:
