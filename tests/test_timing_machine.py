@@ -14,6 +14,7 @@ from gconvtool.timing.machine import (
     SystemClock,
     advice,
     cpu_budget,
+    identity,
     machine,
     preflight,
     surroundings,
@@ -164,6 +165,24 @@ def test_the_machine_is_described(tmp_path: Path) -> None:
     assert (found.processor, found.cpus, found.onnxruntime) == ("Some CPU @ 2.1 GHz", 6, "1.20.0")
     assert found.python == ".".join(map(str, sys.version_info[:3]))
     assert found.system.split()[0] == platform.system()
+
+
+def test_features_and_gpus_make_another_machine(tmp_path: Path) -> None:
+    cpu = "model name\t: Some CPU\n"
+    gpu = {"proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t Some GPU\n"}
+    told = [
+        identity(system(tmp_path / name, {"proc/cpuinfo": text, **more}))
+        for name, text, more in [
+            ("plain", cpu, {}),
+            ("wide", f"{cpu}flags\t: avx2 avx512f\n", {}),
+            ("order", f"{cpu}flags\t: avx512f avx2\n", {}),
+            ("narrow", f"{cpu}flags\t: avx2\n", {}),
+            ("gpu", cpu, gpu),
+        ]
+    ]
+    assert told[1] == told[2]
+    assert len(set(told)) == 4
+    assert told[4] == f"{told[0]}, Some GPU"
 
 
 def test_a_processor_without_a_name_is_its_architecture(

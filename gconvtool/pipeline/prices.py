@@ -27,6 +27,8 @@ from gconvtool.timing.machine import SystemClock, cpu_budget, identity
 
 BUDGET_S = 45.0
 """For times that are not remembered."""
+CERTAIN = 2.0
+"""Standard errors beyond which a saving is believed."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,19 @@ def _priced(
     best = fastest(cases, answers)
     found = {}
     for name, candidates in offers.items():
-        times = {c.recipe: best[name, c.recipe][1] for c in candidates if (name, c.recipe) in best}
-        if times:
+        known = {c.recipe: best[name, c.recipe][1] for c in candidates if (name, c.recipe) in best}
+        if known:
             users = 1 + len(ground.followers.get(name, ()))
-            now = users * max(time.dense.ns for time in times.values())
-            then = {recipe: now - users * time.saved.ns for recipe, time in times.items()}
+            now = users * max(time.dense.ns for time in known.values())
+            sure = {recipe: time.saved for recipe, time in known.items() if _certain(time)}
+            then = {recipe: now - users * saved.ns for recipe, saved in sure.items()}
             found[name] = Price(now, then)
     return found
+
+
+def _certain(time: KernelTime) -> bool:
+    """What it saves, or costs more, is not just noise."""
+    return abs(time.saved.ns) > CERTAIN * time.saved.error_ns
 
 
 def _macs(macs: Mapping[str, int | None]) -> Callable[[Sequence[Candidate]], Price]:

@@ -40,7 +40,7 @@ SESSION_SHARE = 0.01
 CERTAIN = 3.0
 """Standard errors by which a model is certainly slower."""
 WARM_RUNS = 3
-LEAST_ROUNDS, MOST_ROUNDS = 8, 400
+LEAST_ROUNDS, MOST_ROUNDS = 12, 400
 ENOUGH_CLEAN = 5
 """Undisturbed rounds, below which the disturbed ones count too."""
 
@@ -50,7 +50,7 @@ def race(
 ) -> tuple[KernelTime, ...]:
     """Time the others against the first, until all are settled or the time is up.
 
-    There are at least 8 rounds, past the budget if need be.
+    There are at least 12 rounds, past the budget if need be.
     """
     end_ns = clock.wall_ns() + budget_s * S_NS
     entrants = [(runner, _warm_up(runner, clock)) for runner in (first, *others)]

@@ -1,0 +1,91 @@
+"""What candidates cost: counted, or measured and believed where it is more than noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nets import images, residual
+
+from gconvtool.facts import Skip
+from gconvtool.notation import parse
+from gconvtool.pipeline import prices
+from gconvtool.pipeline.ground import Ground, Request, ground
+from gconvtool.pipeline.source import Feed, Network
+from gconvtool.plan import Selection
+from gconvtool.recipes import Candidate, propose
+from gconvtool.results.kernels import Estimate, KernelTime
+
+HALF, QUARTER = parse("groups=2"), parse("groups=4")
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> tuple[Request, Ground, dict[str, tuple[Candidate, ...]]]:
+    np.savez(tmp_path / "data.npz", x=images(8))
+    feed = Feed(str(tmp_path / "data.npz"))
+    request = Request(
+        Network.open(residual()), None, Selection(), feed, 8, 0, 1, lambda *told: None
+    )
+    found = ground(request, every=True)
+    proposed = [propose(found.sites["d"], recipe) for recipe in (HALF, QUARTER)]
+    return request, found, {"d": tuple(c for c in proposed if isinstance(c, Candidate))}
+
+
+def time(dense: float, saved: float, error: float) -> KernelTime:
+    return KernelTime(
+        Estimate(dense - saved, error), Estimate(dense, error), Estimate(saved, error), 12, True
+    )
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, *times: KernelTime | Skip) -> None:
+    monkeypatch.setattr(prices, "measure", lambda *_: times)
+
+
+Asked = tuple[Request, Ground, dict[str, tuple[Candidate, ...]]]
+
+
+def timed(asked: Asked) -> prices.Prices:
+    request, found, offers = asked
+    made, warnings = prices.timed(request, found, found.base, offers, remember=False)
+    assert warnings == ()
+    return made
+
+
+def test_times_are_prices(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, time(10, 4, 0.1), time(11, 7, 0.1))
+    assert timed(asked) == {"d": prices.Price(11, {HALF: 7, QUARTER: 4})}
+
+
+def test_what_may_be_noise_is_no_price(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, time(10, 4, 3), time(10, -7, 1))
+    assert timed(asked) == {"d": prices.Price(10, {QUARTER: 17})}
+
+
+def test_what_was_not_timed_has_none(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, Skip("it does not run"), time(10, 4, 0.1))
+    assert timed(asked) == {"d": prices.Price(10, {QUARTER: 6})}
+    measured(monkeypatch, Skip("it does not run"), Skip("nor this"))
+    assert timed(asked) == {}
+
+
+def test_sites_that_share_a_weight_cost_all_their_times(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, found, _ = asked
+    monkeypatch.setattr(Ground, "followers", {"d": ["e", "f"]})
+    measured(monkeypatch, time(10, 4, 0.1), time(10, 7, 0.1))
+    assert timed(asked) == {"d": prices.Price(30, {HALF: 18, QUARTER: 9})}
+    assert found.followers == {"d": ["e", "f"]}
+
+
+def test_macs_and_parameters_are_counted(asked: Asked) -> None:
+    _, _, offers = asked
+    by_macs = prices.counted(offers, {"d": 1000}, "macs")
+    assert by_macs == {"d": prices.Price(1000, {HALF: 500, QUARTER: 250})}
+    weights = 16 * 16 * 9
+    for objective in ("params", "size"):
+        by_weights = prices.counted(offers, {}, objective)  # type: ignore[arg-type]
+        assert by_weights == {
+            "d": prices.Price(weights, {HALF: weights // 2, QUARTER: weights // 4})
+        }
