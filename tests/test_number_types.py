@@ -11,9 +11,13 @@ import onnx_ir as ir
 import pytest
 from nets import RESIDUAL, images, network
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 import gconvtool
 from gconvtool import Grouped, Separable
+from gconvtool.fit.fitting import Given, fit
+from gconvtool.fit.moments import Moments
+from gconvtool.graph import surgery
 from gconvtool.recipes import Recipe
 
 TYPES = {
@@ -95,6 +99,53 @@ def test_weights_alone_are_enough(kind: str, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     gconvtool.convert(ir.from_proto(residual(kind)), out, recipe=Separable(4))
     assert types(out) == {TYPES[kind][0]}
+
+
+def exactly(proto: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+    """The output of a network whose numbers are taken as they are, and reckoned with in float64."""
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    for tensor in proto.graph.initializer:
+        if tensor.data_type != TensorProto.INT64:
+            numbers = numpy_helper.to_array(tensor).astype(np.float64)
+            tensor.CopyFrom(numpy_helper.from_array(numbers, tensor.name))
+    del proto.graph.value_info[:]
+    return ReferenceEvaluator(proto).run(None, {"x": x.astype(np.float64)})[0]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_at_full_rank_nothing_but_rounding_to_the_type_is_lost(kind: str) -> None:
+    model, x = ir.from_proto(residual(kind)), images(1)
+    want = exactly(ir.to_proto(model), x)
+    for site, seed in (("a", 0), ("b", 1)):
+        seen = Moments.of_weights(*surgery.weight_and_bias(model, site))
+        factors = fit(Separable(9), seen, 9, np.random.default_rng(seed), Given())
+        assert surgery.storable(model, site, factors)
+        surgery.replace(model, site, factors)
+    written = ir.to_proto(model)
+    stored = {t.data_type for t in written.graph.initializer} - {TensorProto.INT64}
+    assert stored == {TYPES[kind][0]}
+    missed = np.linalg.norm(exactly(written, x) - want) / np.linalg.norm(want)
+    epsilon = float(ml_dtypes.finfo(TYPES[kind][1]).eps)
+    assert missed < 4 * epsilon
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_network_is_compared_with_its_float32_self(kind: str, data: str) -> None:
+    pair = ir.from_proto(network(RESIDUAL)), ir.from_proto(residual(kind))
+    for a, b in (pair, pair[::-1]):
+        (drift,) = gconvtool.verify(a, b, data=data).drift
+        assert drift.relative_error is not None
+        assert drift.relative_error < TYPES[kind][2]
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "double"])
+def test_times_of_a_twin_are_said_to_be_those_of_float32(kind: str, data: str) -> None:
+    model = ir.from_proto(residual(kind))
+    compared = gconvtool.bench(model, recipe=Separable(2), data=data, time_budget_s=0.2, threads=1)
+    said = [warning for warning in compared.warnings if "float32" in warning]
+    assert len(said) == 2  # of the network and of what became of it
+    assert compared.drift[0].relative_error is not None
 
 
 def test_half_numbers_are_searched_too(data: str) -> None:

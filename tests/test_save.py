@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -15,8 +16,9 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
-from models import model, proto
+from models import model, ort, proto
 
 from gconvtool import files
 from gconvtool.errors import GconvError, InputError, MissingError, VerificationError
@@ -343,3 +345,115 @@ def test_errors_are_one_family_with_an_exit_code(error: type[GconvError]) -> Non
     assert issubclass(error, GconvError)
     expected = {"InputError": 2, "VerificationError": 1, "MissingError": 4}
     assert error("x").exit_code == expected[error.__name__]
+
+
+# Weights that do not fit into one file.
+
+DEEP = np.random.default_rng(1).standard_normal((4, 12, 3, 3)).astype(np.float32)
+TABLE = np.random.default_rng(1).standard_normal((40, 4, 6, 6)).astype(np.float32)
+LOOKED_UP = (
+    "g (float[N, 12, 8, 8] x, int64[N] i) => (float[N, 4, 6, 6] y) "
+    "{ h = Conv (x, w) t = Gather (table, i) s = Add (h, t) y = Mul (s, k) }"
+)
+HALF = np.array(0.5, np.float32)
+FEEDS = {
+    "x": np.random.default_rng(2).standard_normal((2, 12, 8, 8)).astype(np.float32),
+    "i": np.array([7, 39]),
+}
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ir.Model:
+    """A network with a table in a file, and no room in a file for its weights."""
+    monkeypatch.setattr(save, "LIMIT_BYTES", 1000)
+    path = tmp_path / "in" / "net.onnx"
+    path.parent.mkdir()
+    onnx.save(whole(), path, save_as_external_data=True, location="t", size_threshold=2000)
+    return load(path)
+
+
+def whole() -> onnx.ModelProto:
+    return proto(LOOKED_UP, w=DEEP, table=TABLE, k=HALF)
+
+
+def test_a_large_model_is_two_files_that_belong_together(large: ir.Model, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    seen = []
+    beside = save.write(large, "m", folder / "n.onnx", lambda path: seen.append(load(path)))
+    assert beside is not None
+    assert sorted(folder.iterdir()) == sorted((folder / "n.onnx", beside))
+    assert re.fullmatch(r"n\.[0-9a-f]{16}\.data", beside.name)
+    assert len(seen) == 1
+    onnx.checker.check_model(str(folder / "n.onnx"), full_check=True)
+    light = onnx.load(folder / "n.onnx", load_external_data=False)
+    stored = {tensor.name: tensor for tensor in light.graph.initializer}
+    places = [{e.key: e.value for e in stored[name].external_data} for name in ("table", "w")]
+    assert {place["location"] for place in places} == {beside.name}
+    assert all(int(place["offset"]) % 2**16 == 0 for place in places)
+    assert not stored["k"].external_data
+    written, (want,) = onnx.load(folder / "n.onnx"), ort(whole(), **FEEDS)
+    np.testing.assert_array_equal(ort(written, **FEEDS)[0], want)
+
+
+def test_a_large_model_twice_is_the_same_bytes(large: ir.Model, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        save.write(large, "m", folder / "n.onnx", fine)
+    one, two = map(content_of, folders)
+    assert one == two
+    save.write(large, "m", folders[0] / "n.onnx", fine)  # onto what is there
+    assert content_of(folders[0]) == two
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
+def test_both_files_have_the_mode_that_the_umask_asks_for(large: ir.Model, tmp_path: Path) -> None:
+    beside = save.write(large, "m", tmp_path / "n.onnx", fine)
+    assert beside is not None
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (beside, tmp_path / "n.onnx")}
+    before = os.umask(0)
+    os.umask(before)
+    assert modes == {0o666 & ~before}
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["new", "replaced"])
+@pytest.mark.parametrize("error", [VerificationError("no"), KeyboardInterrupt(), no_space()])
+def test_a_large_model_that_fails_its_check_leaves_no_data(
+    large: ir.Model, tmp_path: Path, error: BaseException, old: bool
+) -> None:
+    if old:
+        save.write(large, "m", tmp_path / "n.onnx", fine)
+    before = files_of(tmp_path)
+    with pytest.raises((VerificationError, KeyboardInterrupt, MissingError)):
+        save.write(large, "m", tmp_path / "n.onnx", _raising(error))
+    assert files_of(tmp_path) == before  # data that others use are not taken from them
+
+
+@pytest.mark.parametrize("limit", [2**9, 2**16])
+def test_a_disk_that_is_full_of_data_keeps_nothing(
+    large: ir.Model, tmp_path: Path, limit: int
+) -> None:
+    before = files_of(tmp_path)
+    with pytest.raises(MissingError, match="not written") as caught, _file_limit(limit):
+        save.write(large, "m", tmp_path / "n.onnx", fine)
+    assert "\n" not in str(caught.value)
+    assert files_of(tmp_path) == before
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_file_of_that_name_with_other_bytes_is_replaced(large: ir.Model, tmp_path: Path) -> None:
+    beside = save.write(large, "m", tmp_path / "n.onnx", fine)
+    assert beside is not None
+    good = beside.read_bytes()
+    beside.write_bytes(b"cut short")
+    assert save.write(large, "m", tmp_path / "n.onnx", fine) == beside
+    assert beside.read_bytes() == good
+
+
+def test_what_fits_has_no_second_file(tmp_path: Path) -> None:
+    assert save.write(model(GRAPH, w=W), "m", tmp_path / "n.onnx", fine) is None
+    assert set(content_of(tmp_path)) == {"n.onnx"}

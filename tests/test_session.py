@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from helpers_cli import Desk, refused
 
 from gconvtool.errors import InputError, MissingError
+from gconvtool.graph.pack import Packed
 from gconvtool.runtime import session
 from gconvtool.runtime.session import Session
 
@@ -234,6 +236,25 @@ def test_a_session_spins_never_and_uses_the_threads_it_was_given(put, threads, a
     assert providers == [CPU]
     assert options.entries["session.intra_op.allow_spinning"] == "0"
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (asked, 1)
+
+
+@pytest.mark.parametrize("folder", [None, Path("weights")])
+def test_a_serialised_model_says_where_its_weights_are(put, folder):
+    runtime = put(Runtime())
+    Session(Packed(b"model", folder))
+    ((model, options, _),) = runtime.opened
+    assert model == b"model"
+    said = options.entries.get("session.model_external_initializers_file_folder_path")
+    assert said == (folder and str(Path.cwd() / "weights"))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+def test_floating_feeds_are_cast_to_what_the_model_takes(put, dtype):
+    put(Runtime())
+    x = np.array([1, 0, 1], dtype)
+    made = Session(b"model").run({"x": x})["y"]  # what it was fed
+    np.testing.assert_array_equal(made, x)
+    assert made.dtype == (np.float32 if x.dtype.kind == "f" else dtype)
 
 
 def test_what_the_runtime_prints_does_not_mix_with_the_result(put, capfd):

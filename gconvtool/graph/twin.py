@@ -61,8 +61,13 @@ def _types(model: ir.Model) -> Iterator[int | None]:
 
 
 def _lacks_float64(node: ir.Node) -> bool:
-    read = (value.dtype for value in node.inputs if value is not None)
-    return not node.domain and node.op_type in NOT_IN_FLOAT64 and FLOAT64 in read
+    here = not node.domain and node.op_type in NOT_IN_FLOAT64
+    return here and any(_is_float64(value) for value in node.inputs if value is not None)
+
+
+def _is_float64(value: ir.Value) -> bool:
+    tensor = ir.convenience.get_const_tensor(value) if value.dtype is None else value
+    return tensor is not None and tensor.dtype is FLOAT64
 
 
 def _type_in(node: ir.Node, attribute: ir.Attr) -> int | None:

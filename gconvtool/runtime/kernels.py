@@ -80,7 +80,7 @@ def measure(
             inferred at the batch that is planned for. It is not changed.
         cases: what to time; several spellings of a recipe are several cases.
         bench: sessions, clock and cache.
-        budget_s: for what the cache does not know. Every case is timed in 8 rounds at least.
+        budget_s: for what the cache does not know. Every case is timed in 12 rounds at least.
 
     Returns:
         Times; a Skip where sizes are not known, or where onnxruntime does not run the convolution.
