@@ -7,7 +7,7 @@ times it against the original (`gconvtool.bench`, batch 1). Beside that stands w
 from its convolutions alone, each in its surroundings (`gconvtool.runtime.kernels`, no cache): the
 original's median less the sum of what every rewritten site saves. Prints a Markdown table, with the
 predicted time of the converted network over the measured one, and the same for the saving; then how
-long it took to time every recipe at every site.
+long it takes to time all that is on every site's menu, and how far two such runs are apart.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from math import hypot, log
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
 import onnx_ir as ir
 
 import gconvtool
-from gconvtool.facts import ConvSite
+from gconvtool.facts import ConvSite, Skip
 from gconvtool.graph import exact, shapes
 from gconvtool.graph.survey import survey
+from gconvtool.menu import menu
 from gconvtool.recipes import Bottleneck, Candidate, Grouped, Recipe, Separable, propose
 from gconvtool.results import Comparison
 from gconvtool.results.kernels import KernelTime
@@ -34,12 +38,7 @@ from gconvtool.timing.machine import SystemClock, cpu_budget, identity
 
 MODEL = Path(__file__).parent.parent / "sample_models" / "fashion_resnet.onnx"
 RECIPES: tuple[Recipe, ...] = (Separable(2), Grouped(4), Bottleneck(4, 14))
-OTHERS: tuple[Recipe, ...] = (
-    *(Grouped(groups) for groups in (2, 8, 16, 32)),
-    *(Separable(rank, order) for rank in (1, 3, 4) for order in ("dw-pw", "pw-dw")),
-    *(Bottleneck(1, width) for width in (16, 32, 64)),
-)
-"""What a planner would want to know besides."""
+Run: TypeAlias = tuple[KernelTime | Skip, ...]
 
 
 def prepared(path: Path) -> tuple[ir.Model, Mapping[str, ConvSite]]:
@@ -51,9 +50,14 @@ def prepared(path: Path) -> tuple[ir.Model, Mapping[str, ConvSite]]:
     return model, survey(model).sites
 
 
-def cases(sites: Iterable[ConvSite], recipes: Iterable[Recipe]) -> list[Case]:
-    made = (propose(site, recipe) for recipe in recipes for site in sites)
+def cases(sites: Iterable[ConvSite], recipe: Recipe) -> list[Case]:
+    made = (propose(site, recipe) for site in sites)
     return [Case(candidate) for candidate in made if isinstance(candidate, Candidate)]
+
+
+def menus(sites: Iterable[ConvSite]) -> list[Case]:
+    offers = (menu(site) for site in sites)
+    return [Case(c) for offer in offers if not isinstance(offer, Skip) for c in offer]
 
 
 def line(recipe: Recipe, sites: int, saved_ms: float, error_ms: float, e2e: Comparison) -> str:
@@ -62,6 +66,23 @@ def line(recipe: Recipe, sites: int, saved_ms: float, error_ms: float, e2e: Comp
         f"| {recipe} | {sites} | {a:.3f} | {b:.3f} | {a - saved_ms:.3f} ± {error_ms:.3f} "
         f"| {(a - saved_ms) / b:.2f} | {saved_ms / (a - b):.2f} |"
     )
+
+
+def apart(first: Run, second: Run) -> str:
+    """Medians and 95th percentiles over all cases that were timed twice."""
+    pairs = [
+        (a, b)
+        for a, b in zip(first, second, strict=True)
+        if isinstance(a, KernelTime) and isinstance(b, KernelTime)
+    ]
+    ratios = [abs(log(a.speedup / b.speedup)) for a, b in pairs]
+    gaps = [
+        abs(a.saved.ns - b.saved.ns) / hypot(a.saved.error_ns, b.saved.error_ns) for a, b in pairs
+    ]
+    return (
+        "speed-ups differ by {:.1%}, 95 % of them by less than {:.1%}; savings by {:.1f} of their "
+        "standard errors, 95 % by less than {:.1f}"
+    ).format(*np.quantile(ratios, (0.5, 0.95)), *np.quantile(gaps, (0.5, 0.95)))
 
 
 def main() -> None:
@@ -83,7 +104,7 @@ def main() -> None:
         path = Path(folder) / "out.onnx"
         for recipe in RECIPES:
             done = gconvtool.convert(said.model, path, recipe=recipe, force=True).converted
-            wanted = cases([sites[site.name] for site in done], [recipe])
+            wanted = cases([sites[site.name] for site in done], recipe)
             answers = measure(model, wanted, bench, said.time_budget)
             times = [answer for answer in answers if isinstance(answer, KernelTime)]
             saved_ms = sum(answer.saved.ns for answer in times) / 1e6
@@ -92,13 +113,16 @@ def main() -> None:
                 said.model, path, threads=said.threads, time_budget_s=said.time_budget
             )
             print(line(recipe, len(times), saved_ms, error_ms, e2e), flush=True)
-    every = cases(sites.values(), (*RECIPES, *OTHERS))
-    start = time.perf_counter()
-    answers = measure(model, every, bench)
-    seconds = time.perf_counter() - start
-    times = [answer for answer in answers if isinstance(answer, KernelTime)]
-    settled = sum(answer.settled for answer in times)
-    print(f"\n{len(every)} candidates at {len(sites)} sites: {seconds:.0f} s, {settled} settled")
+    every, runs = menus(sites.values()), list[Run]()
+    for _ in range(2):
+        start = time.perf_counter()
+        runs.append(measure(model, every, bench))
+        seconds = time.perf_counter() - start
+        settled = sum(isinstance(t, KernelTime) and t.settled for t in runs[-1])
+        print(
+            f"\n{len(every)} candidates at {len(sites)} sites: {seconds:.0f} s, {settled} settled"
+        )
+    print(apart(*runs))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,13 @@ def test_a_model_is_read_with_its_weights(tmp_path: Path) -> None:
     np.testing.assert_array_equal(array(model.graph.initializers["w"]), W)
 
 
+def test_weights_of_an_old_file_need_be_no_inputs(tmp_path: Path) -> None:
+    """Its version wants them to be; runtimes take it as it is."""
+    old = proto(GRAPH, opset=8, ir_version=3, w=W)
+    model = load(put(tmp_path, old.SerializeToString()))
+    onnx.checker.check_model(onnx.load_model_from_string(serialise(model, "model")))
+
+
 def test_a_missing_file_is_called_missing(tmp_path: Path) -> None:
     assert "no such file" in refused(tmp_path / "nowhere.onnx")
 

@@ -26,9 +26,9 @@ from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 from gconvtool.fit.moments import Array
 from gconvtool.graph.bodies import forget
 from gconvtool.graph.constants import int_attribute, ints_attribute
+from gconvtool.graph.load import FIRST_IR_WITH_PRIVATE_INITIALIZERS
 from gconvtool.graph.parts import Numbers, array, constant, opset
 
-FIRST_IR_WITH_PRIVATE_INITIALIZERS = 4
 FIRST_OPSET_WITHOUT_IS_TEST = 7
 DEFAULT_EPSILON = 1e-5
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import CheckerPass
 
 from gconvtool.errors import InputError
+from gconvtool.graph import claims
 
 ONE: Mapping[str, type | tuple[type, ...]] = {
     "INT": (int, np.integer),
@@ -213,14 +213,22 @@ def _store_constants(model: ir.Model) -> None:
 
 
 def _check_inside(tensor: ir.ExternalTensor, path: Path) -> None:
-    """Weights lie in the model's folder: a model must not reach for other files of the machine."""
-    folder = os.path.abspath(path.parent)
-    place = os.path.abspath(os.path.join(folder, tensor.location))
-    if os.path.commonpath([folder, place]) != folder:
+    """Weights lie in files of the model's folder, whatever links say: a model must not reach for
+    other files of the machine. A model that is a link itself may have them beside what it is."""
+    folder, said = os.path.abspath(path.parent), os.path.join(path.parent, tensor.location)
+    homes = [os.path.realpath(folder), os.path.dirname(os.path.realpath(path))]
+    inside = _below(os.path.abspath(said), folder)
+    if not inside or not any(_below(os.path.realpath(said), home) for home in homes):
         raise InputError(
             f"{path}: weight {tensor.name} names a file outside of the model's folder, which is "
             f"refused: {tensor.location}"
         )
+    if os.path.exists(said) and not os.path.isfile(said):
+        raise InputError(f"{path}: weight {tensor.name} names what is no file: {tensor.location}")
+
+
+def _below(place: str, folder: str) -> bool:
+    return os.path.commonpath([folder, place]) == folder
 
 
 @contextmanager
@@ -263,28 +271,11 @@ def _decode(path: Path) -> onnx.ModelProto:
 
 
 def _deserialise(proto: onnx.ModelProto, path: Path) -> ir.Model:
-    if proto.graph.sparse_initializer:
-        raise InputError(
-            f"{path}: it stores weights as sparse tensors, which are not read; export them dense"
-        )
+    for trouble in claims.troubles(proto.graph):
+        raise InputError(f"{path}: {trouble}")
     try:
         model = ir.from_proto(proto)
     except Exception as error:  # malformed protos fail in many ways
         raise InputError(f"{path}: not a valid ONNX model: {one_line(error)}") from error
     ir.external_data.set_base_dir(model.graph, path.parent)
-    for tensor in proto.graph.initializer:
-        _check_filled(tensor, path)
     return model
-
-
-def _check_filled(tensor: onnx.TensorProto, path: Path) -> None:
-    """Raw data must fill their shape; the checker is shown small tensors only."""
-    kinds = {dtype.value for dtype in ir.DataType} - {ir.DataType.UNDEFINED, ir.DataType.STRING}
-    if not tensor.HasField("raw_data") or tensor.data_type not in kinds:
-        return  # the checker knows those
-    size = prod(tensor.dims) * ir.DataType(tensor.data_type).bitwidth
-    if len(tensor.raw_data) != -(-size // 8):
-        raise InputError(
-            f"{path}: weight {tensor.name} has {len(tensor.raw_data):,} bytes for the shape "
-            f"{'×'.join(map(str, tensor.dims))}"
-        )

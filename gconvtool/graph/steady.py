@@ -27,6 +27,7 @@ from gconvtool.graph.channels import Channels, size_of
 from gconvtool.graph.constants import int_attribute, ints_attribute, shape_of
 from gconvtool.graph.exact import normalisation
 from gconvtool.graph.parts import Numbers, array
+from gconvtool.graph.plain import FLOATING
 from gconvtool.graph.sites import conv_site
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -193,7 +194,7 @@ class Layer:
     def of(cls, node: ir.Node) -> Layer | None:
         """None for any other node, and where the weights are computed."""
         weight = array(node.inputs[1]) if node.op_type in LAYERS and not node.domain else None
-        if weight is None or weight.size == 0:
+        if weight is None or weight.size == 0 or weight.dtype.kind not in FLOATING:
             return None
         bias = array(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(1)
         if bias is None:

@@ -132,7 +132,7 @@ def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed:
     """Standard normal floats, zeros for other types; good for timing, never for fitting.
 
     Raises:
-        InputError: an input has an open dimension that `dims` does not fix.
+        InputError: an input has an open dimension that `dims` does not fix, or is too large.
     """
     if not inputs:
         raise InputError("the model has no inputs: it gives the same output always")
@@ -148,9 +148,7 @@ def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed:
     return Data("random inputs", feeds)
 
 
-def _drawn(
-    dtype: np.dtype[Any], shape: tuple[int, ...], rng: np.random.Generator
-) -> NDArray[Any]:
+def _drawn(dtype: np.dtype[Any], shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
     if np.issubdtype(dtype, np.floating):
         return rng.standard_normal(shape).astype(dtype)
     return np.zeros(shape, dtype)
