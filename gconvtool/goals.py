@@ -1,6 +1,7 @@
 """What a search is for, in words, as the command line has them.
 
     --max-drop 1% | 0.5dB | 0.02, --min-snr 30dB      limits on what is lost
+    --metric module:function, --max-drop 0.01 | 1%    the same on a score of the user's own
     --min-speedup 2, --max-macs 50% | 300M            limits on what it costs
     --objective latency | macs | params | size        what is made small within the first kind
 
@@ -12,12 +13,24 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import isfinite
 
 from gconvtool.errors import InputError
-from gconvtool.limits import OBJECTIVES, CostLimit, Goal, Limit, LossKind, LossLimit, Objective
+from gconvtool.limits import (
+    OBJECTIVES,
+    SCORED,
+    CostLimit,
+    Goal,
+    Limit,
+    LossKind,
+    LossLimit,
+    Objective,
+    Score,
+)
 
 DEFAULT_LIMIT = LossLimit("points", 1)
+DEFAULT_SCORED = LossLimit("ratio", 1)
 DEFAULT_OBJECTIVE: Objective = "latency"
 NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?) ?(%|[a-z]*)", re.IGNORECASE)
 """A number and its unit."""
@@ -34,15 +47,28 @@ def goal(
     min_speedup: str | None = None,
     max_macs: str | None = None,
     objective: str | None = None,
+    metric: str | Score | None = None,
 ) -> Goal:
     """What was asked for, in at most one limit.
 
+    Args:
+        max_drop: `1%` (points of accuracy, or of agreement without labels), `0.5dB` (of PSNR
+            against targets), `0.02` (relative output error); with a metric `0.01` of its score,
+            or `1%` of the original's.
+        min_snr: `30dB`, of the outputs against the original's.
+        min_speedup: `2`, and then the least loss.
+        max_macs: `50%` or `300M`, and then the least loss.
+        objective: what is made small: `latency`, `macs`, `params` or `size`.
+        metric: a function, or the `module:function` where it is, that scores all outputs:
+            `score(outputs: Mapping[str, ndarray], labels: ndarray | None) -> float`, the higher
+            the better. Arrays have samples along their first axis; labels are those of the data.
+
     Raises:
-        InputError: a word that is not understood, two limits, or an objective beside a limit on
-            another cost.
+        InputError: a word that is not understood, two limits, an objective beside a limit on
+            another cost, or a metric beside a limit on another loss.
     """
     words: tuple[tuple[Callable[[str], Limit], str | None], ...] = (
-        (drop, max_drop),
+        (drop if metric is None else scored_drop, max_drop),
         (snr, min_snr),
         (speedup, min_speedup),
         (macs, max_macs),
@@ -50,7 +76,11 @@ def goal(
     limits = [read(text) for read, text in words if text is not None]
     if len(limits) > 1:
         raise InputError(f"{' and '.join(map(str, limits))}: give one limit")
-    return _with_objective(limits[0] if limits else DEFAULT_LIMIT, objective)
+    default = DEFAULT_LIMIT if metric is None else DEFAULT_SCORED
+    found = _with_objective(limits[0] if limits else default, objective)
+    if metric is not None and found.limit.kind not in SCORED:
+        raise InputError(f"--metric scores what is lost: give it with --max-drop, not {found.limit}")
+    return replace(found, metric=metric)
 
 
 def drop(text: str) -> LossLimit:
@@ -74,6 +104,21 @@ def drop(text: str) -> LossLimit:
             "write less, such as 0.02, or 1% for points of accuracy"
         )
     return LossLimit(DROPS[unit], number)
+
+
+def scored_drop(text: str) -> LossLimit:
+    """`0.01`: of a metric's score; `1%`: of what the original scores.
+
+    Raises:
+        InputError: it is neither.
+    """
+    number, unit = _number(text)
+    if number is None or unit not in ("%", ""):
+        raise InputError(
+            f"{_said('--max-drop', text)}: with --metric write 0.01 (of its score) or 1% (of what "
+            "the original scores)"
+        )
+    return LossLimit("ratio" if unit else "score", number)
 
 
 def snr(text: str) -> LossLimit:

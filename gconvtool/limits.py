@@ -6,6 +6,8 @@ With outputs a of the original and b of the converted network, a loss is counted
     psnr     PSNR before − after, in dB
     error    ‖b − a‖ / ‖a‖
     snr      the same, as an SNR of −20·log10(error) dB
+    score    s(a) − s(b), of a function s of the user's own, which is higher for better outputs
+    ratio    100·(s(a) − s(b)) / |s(a)|
 
 Each is zero where nothing is lost, and what is gained is no loss. Of several outputs the worst
 counts, of those that have labels, targets or classes at all; but an output whose error is not known
@@ -21,14 +23,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isnan, log10
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from gconvtool.errors import InputError
 from gconvtool.results import Drift
 
 Objective: TypeAlias = Literal["latency", "macs", "params", "size"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
-LossKind: TypeAlias = Literal["points", "psnr", "error", "snr"]
+LossKind: TypeAlias = Literal["points", "psnr", "error", "snr", "score", "ratio"]
 CostKind: TypeAlias = Literal["speedup", "share", "count"]
 
 FORMS: Mapping[LossKind | CostKind, tuple[str, str]] = {
@@ -36,11 +38,18 @@ FORMS: Mapping[LossKind | CostKind, tuple[str, str]] = {
     "psnr": ("--max-drop", "dB"),
     "error": ("--max-drop", ""),
     "snr": ("--min-snr", "dB"),
+    "score": ("--max-drop", ""),
+    "ratio": ("--max-drop", "%"),
     "speedup": ("--min-speedup", "x"),
     "share": ("--max-macs", "%"),
     "count": ("--max-macs", ""),
 }
 """How a limit is written: its option, and the unit behind the number."""
+SCORED: tuple[LossKind, ...] = ("score", "ratio")
+"""Losses of a score, which go with a metric."""
+Score: TypeAlias = Callable[[Mapping[str, Any], Any], float]
+"""Arrays of outputs by name, samples along the first axis, and their labels, None where there are
+none → a finite number, the higher the better."""
 ROUNDING = 1e-9
 """Relative: so much over a limit is the rounding of its own arithmetic."""
 
@@ -64,6 +73,15 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What is known of a conversion: how far its outputs drifted, none where they are not finite,
+    and their score before and after, where a metric is asked."""
+
+    drifts: tuple[Drift, ...] = ()
+    scores: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class LossLimit:
     """At most so much may be lost; `amount` is as it was said, an SNR in dB."""
 
@@ -78,15 +96,15 @@ class LossLimit:
         """The largest loss that is allowed, in the measure of `lost`."""
         return 10 ** (-self.amount / 20) if self.kind == "snr" else self.amount
 
-    def lost(self, drifts: Sequence[Drift]) -> float | None:
+    def lost(self, evidence: Evidence) -> float | None:
         """What a conversion lost, zero or more; None where that cannot be told."""
-        losses = _LOSSES[self.kind](drifts)
+        losses = _LOSSES[self.kind](evidence)
         known = [loss for loss in losses if loss is not None and not isnan(loss)]
         return max(0.0, *known) if known and len(known) == len(losses) else None
 
-    def judge(self, drifts: Sequence[Drift]) -> Judged:
+    def judge(self, evidence: Evidence) -> Judged:
         """Whether a conversion keeps the limit."""
-        return Judged(self.lost(drifts), self.most)
+        return Judged(self.lost(evidence), self.most)
 
     def told(self, lost: float) -> str:
         """A loss in the unit of the limit, for people: `0.8%`, `34.9dB`."""
@@ -120,21 +138,31 @@ class CostLimit:
         """Whether a conversion from one cost to another keeps the limit."""
         return Judged(after, self.most(before))
 
+    def told(self, before: float, after: float) -> str:
+        """What is left of a cost, in the unit of the limit: `1.8x`, `48%`, `300,000`."""
+        if self.kind == "speedup":
+            return f"{before / after:.2f}x"
+        return f"{100 * after / before:.3g}%" if self.kind == "share" else f"{after:,.0f}"
+
 
 Limit: TypeAlias = LossLimit | CostLimit
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What is made small, and within what; under a limit on costs it is the loss."""
+    """What is made small, and within what; under a limit on costs it is the loss.
+
+    `metric` scores outputs, or is the `module:function` that does.
+    """
 
     limit: Limit
     objective: Objective
+    metric: str | Score | None = None
 
 
-def require(limit: Limit, *, classes: bool, target: bool) -> None:
+def require(limit: Limit, *, classes: bool, target: bool, score: float | None = None) -> None:
     """See that a limit can be judged, before any work: some output holds scores of classes, the
-    data a target.
+    data a target, the original's score is not zero.
 
     Raises:
         InputError: it cannot.
@@ -149,6 +177,11 @@ def require(limit: Limit, *, classes: bool, target: bool) -> None:
             f"{limit}: a PSNR needs targets: give --data an .npz with a target array, shaped like "
             "the first output, or limit the SNR against the original (--min-snr 30dB)"
         )
+    if limit.kind == "ratio" and not score:
+        raise InputError(
+            f"{limit}: the original's score is 0, and of that there is no share; write a plain "
+            "number such as --max-drop 0.01"
+        )
 
 
 def _written(kind: LossKind | CostKind, amount: float) -> str:
@@ -160,25 +193,37 @@ def _written(kind: LossKind | CostKind, amount: float) -> str:
 _Losses: TypeAlias = Sequence[float | None]
 
 
-def _points(drifts: Sequence[Drift]) -> _Losses:
+def _points(evidence: Evidence) -> _Losses:
+    drifts = evidence.drifts
     pairs = [(drift.accuracy_before, drift.accuracy_after) for drift in drifts]
     lost = [100 * (a - b) for a, b in pairs if a is not None and b is not None]
     agreed = [drift.top1_agreement for drift in drifts]
     return lost or [100 * (1 - share) for share in agreed if share is not None]
 
 
-def _decibels(drifts: Sequence[Drift]) -> _Losses:
-    pairs = [(drift.psnr_before, drift.psnr_after) for drift in drifts]
+def _decibels(evidence: Evidence) -> _Losses:
+    pairs = [(drift.psnr_before, drift.psnr_after) for drift in evidence.drifts]
     return [a - b for a, b in pairs if a is not None and b is not None]
 
 
-def _errors(drifts: Sequence[Drift]) -> _Losses:
-    return [drift.relative_error for drift in drifts]
+def _errors(evidence: Evidence) -> _Losses:
+    return [drift.relative_error for drift in evidence.drifts]
 
 
-_LOSSES: Mapping[LossKind, Callable[[Sequence[Drift]], _Losses]] = {
+def _score(evidence: Evidence) -> _Losses:
+    return [] if evidence.scores is None else [evidence.scores[0] - evidence.scores[1]]
+
+
+def _ratio(evidence: Evidence) -> _Losses:
+    before = None if evidence.scores is None else evidence.scores[0]
+    return [100 * lost / abs(before) for lost in _score(evidence) if lost is not None and before]
+
+
+_LOSSES: Mapping[LossKind, Callable[[Evidence], _Losses]] = {
     "points": _points,
     "psnr": _decibels,
     "error": _errors,
     "snr": _errors,
+    "score": _score,
+    "ratio": _ratio,
 }

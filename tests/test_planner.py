@@ -147,7 +147,7 @@ def priced(now: float, then: float) -> object:
 def race(*speedups: float) -> object:
     left = list(speedups)
 
-    def run(scales_: object, rewritten: object) -> Race:
+    def run(request: object, feeds: object, rewritten: object) -> Race:
         speedup = left.pop(0) if rewritten is not None else 1.0
         return Race(10.0, 10.0 / speedup, Interval(speedup, speedup, speedup), "faster")
 

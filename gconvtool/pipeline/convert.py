@@ -162,7 +162,7 @@ def convert(
     judged = replace(_judged(request, rewritten, test), planning=planning)
     if planning is not None and not (planning.holds or allow_over):
         return judged
-    weights = _write(request, rewritten, target, save_plan)
+    weights = write(request, rewritten, target, save_plan)
     notes = () if weights is None else (f"{weights}: the weights of {target}; keep both together",)
     warnings = (*network.stand_in(), *judged.warnings, *notes)
     return replace(judged, warnings=warnings, output=None if target is None else str(target))
@@ -204,7 +204,7 @@ def _first(*values: int | None) -> int:
     return next(value for value in values if value is not None)
 
 
-def _write(
+def write(
     request: Request, rewritten: Rewritten, target: Path | None, save_plan: str | Path | None
 ) -> Path | None:
     """The model and the plan, both or neither: the plan is whole before the model is there.

@@ -7,7 +7,8 @@ are judged by
     b' = a + w·(b − a),      w = relative error on held-out samples / that on samples fitted to
 
 and held-out ones as they are, so that all count for what they are worth: a point of accuracy is
-two samples of 200, but half a sample of the 50 that are held out.
+two samples of 200, but half a sample of the 50 that are held out. Outputs in whole numbers, such as
+classes, are taken as they are.
 """
 
 from __future__ import annotations
@@ -19,52 +20,86 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gconvtool.drift import Reference, compare
+from gconvtool.limits import Evidence
 from gconvtool.results import Drift
 from gconvtool.runtime.inputs import Batch, Data, Split
+from gconvtool.runtime.metric import Metric
 from gconvtool.runtime.session import Session
 from gconvtool.runtime.shelf import Shelf
 
 Outputs = Mapping[str, NDArray[Any]]
+Runs = Sequence[Outputs]
 
 
 class Jury:
-    """Remembers what the original makes of the samples."""
+    """Remembers what the original makes of the samples, and what the metric says of that."""
 
-    def __init__(self, original: Session, split: Split, batch: Batch, memory: int) -> None:
-        self._batch, self._shelf = batch, Shelf(memory)
+    def __init__(
+        self,
+        original: Session,
+        split: Split,
+        batch: Batch,
+        memory: int,
+        metric: Metric | None = None,
+    ) -> None:
+        self._batch, self._shelf, self._metric = batch, Shelf(memory), metric
         self._parts = [_whole(part, batch) for part in (split.held_out, split.fit)]
         self._made = [self._run(original, part) for part in self._parts]
+        self._itself = self._compared(self._before())
+        self.score = self._scored(self._before())
 
     @property
     def has_classes(self) -> bool:
         """Some output holds scores of classes."""
-        first = self._made[0][0].values()
-        return any(array.ndim == 2 and array.shape[1] > 1 for array in first)
+        return any(drift.top1_agreement is not None for drift in self._itself)
 
     @property
     def has_target(self) -> bool:
         """There is something that pixels should be."""
         return self._parts[0].target is not None
 
-    def drifts(self, converted: Session) -> tuple[Drift, ...]:
+    def evidence(self, converted: Session) -> Evidence:
         """Of every output, over all samples.
 
         Raises:
             VerificationError: its outputs are not finite.
+            InputError: the metric fails.
         """
         made = [self._run(converted, part) for part in self._parts]
+        wider = self._wider(made)
+        drifts = self._compared(self._after(made, wider))
+        after = None if self.score is None else self._scored(self._after(made, wider))
+        scores = None if self.score is None or after is None else (self.score, after)
+        return Evidence(drifts, scores)
+
+    def _before(self) -> Iterator[Outputs]:
+        for made in self._made:
+            yield from made
+
+    def _after(self, made: Sequence[Runs], wider: Mapping[str, float]) -> Iterator[Outputs]:
+        held_out, fitted = made
+        yield from held_out
+        for a, b in zip(self._made[1], fitted, strict=True):
+            yield _widened(a, b, wider)
+
+    def _wider(self, made: Sequence[Runs]) -> Mapping[str, float]:
+        """How many times larger the errors of outputs are on held-out samples, at least one."""
         held_out, fitted = (
             compare(_replayed(a), _replayed(b), self._feeds(part))
             for a, b, part in zip(self._made, made, self._parts, strict=True)
         )
-        wider = {h.output: _wider(h, f) for h, f in zip(held_out, fitted, strict=True)}
-        seen = zip(self._made[1], made[1], strict=True)
-        after = [*made[0], *(_widened(a, b, wider) for a, b in seen)]
-        before = [*self._made[0], *self._made[1]]
-        feeds = [feeds for part in self._parts for feeds in self._feeds(part)]
-        return compare(_replayed(before), _replayed(after), feeds, self._reference())
+        return {h.output: _ratio(h, f) for h, f in zip(held_out, fitted, strict=True)}
 
-    def _run(self, session: Session, part: Data) -> list[Outputs]:
+    def _compared(self, made: Iterable[Outputs]) -> tuple[Drift, ...]:
+        feeds = (feeds for part in self._parts for feeds in self._feeds(part))
+        return compare(_replayed(self._before()), _replayed(made), feeds, self._reference())
+
+    def _scored(self, made: Iterable[Outputs]) -> float | None:
+        if self._metric is None:
+            return None
+        return self._metric.score(_at_once(made), self._reference().labels)
+
+    def _run(self, session: Session, part: Data) -> Runs:
         made = map(session.run, self._feeds(part))
         return [{name: self._shelf.put(array) for name, array in run.items()} for run in made]
 
@@ -89,16 +124,29 @@ def _replayed(made: Iterable[Outputs]) -> Callable[[object], Outputs]:
     return lambda feeds: next(left)
 
 
-def _wider(held_out: Drift, fitted: Drift) -> float:
+def _ratio(held_out: Drift, fitted: Drift) -> float:
     if not held_out.relative_error or not fitted.relative_error:
         return 1.0
     return max(1.0, held_out.relative_error / fitted.relative_error)
 
 
 def _widened(a: Outputs, b: Outputs, wider: Mapping[str, float]) -> Outputs:
-    return {name: a[name] + (b[name] - a[name]) * w for name, w in wider.items() if w != 1} | {
-        name: b[name] for name in b if wider.get(name, 1) == 1
-    }
+    further = {name: _further(a[name], b[name], times) for name, times in wider.items()}
+    return {**b, **further}
+
+
+def _further(a: NDArray[Any], b: NDArray[Any], times: float) -> NDArray[Any]:
+    if times == 1 or b.dtype.kind != "f":
+        return b
+    dtype = np.result_type(a, np.float32)  # float16 would not reach as far
+    return a + (b.astype(dtype) - a) * times
+
+
+def _at_once(made: Iterable[Outputs]) -> Outputs:
+    """All samples of the outputs that are arrays of them."""
+    runs = list(made)
+    arrays = [name for name, one in runs[0].items() if isinstance(one, np.ndarray) and one.ndim]
+    return {name: np.concatenate([run[name] for run in runs]) for name in arrays}
 
 
 def _joined(parts: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:

@@ -13,8 +13,7 @@ budget is one of costs, and the loss is as small as can be.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf, sqrt
 
@@ -22,12 +21,11 @@ from gconvtool.errors import VerificationError
 from gconvtool.facts import Skip
 from gconvtool.limits import CostLimit, Goal, LossLimit
 from gconvtool.pipeline.ground import Request
+from gconvtool.pipeline.racing import race
 from gconvtool.pipeline.rewrite import Rewritten
 from gconvtool.pipeline.scales import Picks, Scales, weigh
 from gconvtool.results import Drift
 from gconvtool.results.planning import Planning, Race, SiteTime
-from gconvtool.runtime.session import Session
-from gconvtool.timing import machine, protocol, stats
 
 LOOKS, ROUNDS = 8, 3
 """Choices that are judged as they are put together, and those that are really made."""
@@ -38,7 +36,6 @@ FURTHER = 1.4
 STEP = 8.0
 """The most by which a budget changes at once."""
 FIRST_BUDGET = 0.01
-RACE_S = 12.0
 NS = 1e6
 """In a millisecond."""
 GROWTH = {"points": 2.0, "error": 2.0, "snr": 2.0, "psnr": 1.0}
@@ -147,7 +144,7 @@ class Steering:
 def _raced(scales: Scales, limit: LossLimit, made: _Made) -> _Made:
     """The same with its time; with fewer sites if it is not faster, which loses less too."""
     for _ in range(ROUNDS):
-        raced = race(scales, made.rewritten)
+        raced = race(scales.request, scales.feeds, made.rewritten)
         if raced.speedup.low > 1:
             return replace(made, race=raced)
         saved = scales.saved(made.picks)
@@ -174,13 +171,13 @@ def _within_cost(scales: Scales, limit: CostLimit) -> _Made:
 
 def _faster(scales: Scales, limit: CostLimit) -> _Made:
     """Parts that are to save what the whole should, and more if the whole does not."""
-    before_ns = NS * race(scales, None).before_ms
+    before_ns = NS * race(scales.request, scales.feeds, None).before_ms
     sites = sum(price.now for price in scales.prices.values())
     goal_ns = limit.most(before_ns)
     most, best = sites - (before_ns - goal_ns), None
     for _ in range(ROUNDS):
         made = _made(scales, limit, most)
-        raced = race(scales, made.rewritten)
+        raced = race(scales.request, scales.feeds, made.rewritten)
         made = replace(made, used=1 / raced.speedup.estimate, race=raced)
         if best is None or made.used < best.used:
             best = made
@@ -229,30 +226,6 @@ def _cost(scales: Scales, made: _Made) -> float:
 
 def _key(picks: Picks) -> tuple[tuple[str, str], ...]:
     return tuple((name, str(trial.candidate.recipe)) for name, trial in picks.items())
-
-
-def race(scales: Scales, rewritten: Rewritten | None) -> Race:
-    """The original against its conversion, or against itself."""
-    request = scales.request
-    pair = [request.network]
-    pair.append(request.network if rewritten is None else replace(pair[0], model=rewritten.model))
-    packed = [network.packed() for network in pair]
-    threads = request.threads or machine.cpu_budget()
-
-    def open_(which: int) -> Callable[[], object]:
-        return Session(packed[which], threads=threads, name=pair[which].name).runner(scales.feeds)
-
-    measured = protocol.measure(
-        lambda: open_(0),
-        lambda: open_(1),
-        clock=machine.SystemClock(),
-        rng=random.Random(request.seed),
-        time_budget_s=RACE_S,
-        progress=lambda share: request.progress("timing the whole", round(1000 * share), 1000),
-    )
-    judged = stats.judge(measured)
-    before, after = (stats.timing("", measured, which).median_ms for which in ("a", "b"))
-    return Race(before, after, judged.speedup, judged.verdict)
 
 
 def _planning(scales: Scales, goal: Goal, made: _Made) -> Planning:

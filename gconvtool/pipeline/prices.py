@@ -1,26 +1,28 @@
 """What every candidate would cost, in what is to be made small.
 
 latency   measured, in nanoseconds (`runtime.kernels`)
-macs      counted
+macs      counted, as often as they are run
 params    weights; so is their size
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
 
 import onnx_ir as ir
 
-from gconvtool.facts import Skip
+from gconvtool.facts import Skip, total
 from gconvtool.limits import Objective
 from gconvtool.pipeline.ground import Ground, Request
 from gconvtool.pipeline.trials import Offers
 from gconvtool.recipes import Candidate, Recipe
+from gconvtool.results import Layer
 from gconvtool.results.kernels import KernelTime
 from gconvtool.runtime.cache import Cache, Circumstances, default_folder
+from gconvtool.runtime.calibrate import Followers
 from gconvtool.runtime.kernels import PROTOCOL, Bench, Case, fastest, measure, sessions
 from gconvtool.runtime.session import version
 from gconvtool.timing.machine import SystemClock, cpu_budget, identity
@@ -29,6 +31,8 @@ BUDGET_S = 45.0
 """For times that are not remembered."""
 CERTAIN = 2.0
 """Standard errors beyond which a saving is believed."""
+NO_GAIN = "nothing that it could become costs less"
+UNCOUNTED = Skip("its MACs are not known, or how often it runs")
 
 
 @dataclass(frozen=True)
@@ -42,19 +46,57 @@ class Price:
 Prices = Mapping[str, Price]
 
 
-def counted(offers: Offers, macs: Mapping[str, int | None], objective: Objective) -> Prices:
-    """Prices that no clock is needed for; `macs` of the sites as they are, by name.
+@dataclass(frozen=True)
+class Priced:
+    """Prices by site, why others have none, and warnings."""
+
+    prices: Prices
+    kept: Mapping[str, Skip] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def paying(self, offers: Offers) -> tuple[Offers, Mapping[str, Skip]]:
+        """The candidates that cost less than what is there, and why other sites have none."""
+        less = {
+            name: tuple(c for c in offers[name] if price.then.get(c.recipe, price.now) < price.now)
+            for name, price in self.prices.items()
+        }
+        none = {name: Skip(NO_GAIN) for name, candidates in less.items() if not candidates}
+        return {name: some for name, some in less.items() if some}, {**self.kept, **none}
+
+
+def counted(
+    offers: Offers, layers: Iterable[Layer], followers: Followers, objective: Objective
+) -> Priced:
+    """Prices that no clock is needed for; `layers` are those of the network as it is.
 
     Of parameters and of their size the same candidates are best: a site has one type of number.
     """
-    price = _macs(macs) if objective == "macs" else _params
-    return {name: price(candidates) for name, candidates in offers.items()}
+    if objective != "macs":
+        return Priced({name: _params(candidates) for name, candidates in offers.items()})
+    macs = run_macs(layers)
+    found: dict[str, Price | Skip] = {}
+    for name, candidates in offers.items():
+        now = total(macs.get(member) for member in (name, *followers.get(name, ())))
+        found[name] = UNCOUNTED if now is None else _macs(now, candidates)
+    prices = {name: price for name, price in found.items() if isinstance(price, Price)}
+    return Priced(prices, {n: skip for n, skip in found.items() if isinstance(skip, Skip)})
+
+
+def run_macs(layers: Iterable[Layer]) -> Mapping[str, int | None]:
+    """MACs of layers in one run of the network: those in bodies as often as these are run."""
+    times: dict[str, int | None] = {}
+    found: dict[str, int | None] = {}
+    for layer in layers:  # what holds others comes before them
+        outer = 1 if layer.parent is None else times[layer.parent]
+        times[layer.name] = _product(outer, layer.times)
+        found[layer.name] = _product(times[layer.name], layer.macs)
+    return found
 
 
 def timed(
     request: Request, ground: Ground, fixed: ir.Model, offers: Offers, *, remember: bool
-) -> tuple[Prices, tuple[str, ...]]:
-    """Prices in nanoseconds, those of sites that share a weight together; and warnings.
+) -> Priced:
+    """Prices in nanoseconds, those of sites that share a weight together.
 
     `fixed` is the network with the sizes that it is planned for.
     """
@@ -73,26 +115,29 @@ def timed(
         answers = measure(fixed, cases, bench, BUDGET_S)
     finally:
         cache.close()
-    return _priced(ground, offers, cases, answers), tuple(cache.warnings)
+    prices = dict(_prices(ground.followers, offers, cases, answers))
+    return Priced(prices, _refused(prices, cases, answers), tuple(cache.warnings))
 
 
-def _priced(
-    ground: Ground,
-    offers: Offers,
-    cases: Sequence[Case],
-    answers: Sequence[KernelTime | Skip],
-) -> Prices:
+def _prices(
+    followers: Followers, offers: Offers, cases: Sequence[Case], answers: Sequence[KernelTime | Skip]
+) -> Iterator[tuple[str, Price]]:
     best = fastest(cases, answers)
-    found = {}
     for name, candidates in offers.items():
         known = {c.recipe: best[name, c.recipe][1] for c in candidates if (name, c.recipe) in best}
         if known:
-            users = 1 + len(ground.followers.get(name, ()))
+            users = 1 + len(followers.get(name, ()))
             now = users * max(time.dense.ns for time in known.values())
             sure = {recipe: time.saved for recipe, time in known.items() if _certain(time)}
-            then = {recipe: now - users * saved.ns for recipe, saved in sure.items()}
-            found[name] = Price(now, then)
-    return found
+            yield name, Price(now, {r: now - users * saved.ns for r, saved in sure.items()})
+
+
+def _refused(
+    prices: Prices, cases: Sequence[Case], answers: Sequence[KernelTime | Skip]
+) -> Mapping[str, Skip]:
+    """Why sites could not be timed, where none of their candidates could be."""
+    pairs = ((case.candidate.site.name, answer) for case, answer in zip(cases, answers, strict=True))
+    return {n: answer for n, answer in pairs if isinstance(answer, Skip) and n not in prices}
 
 
 def _certain(time: KernelTime) -> bool:
@@ -100,13 +145,13 @@ def _certain(time: KernelTime) -> bool:
     return abs(time.saved.ns) > CERTAIN * time.saved.error_ns
 
 
-def _macs(macs: Mapping[str, int | None]) -> Callable[[Sequence[Candidate]], Price]:
-    def price(candidates: Sequence[Candidate]) -> Price:
-        now = macs.get(candidates[0].site.name) or 0
-        return Price(now, {c.recipe: float(Fraction(now) * c.share) for c in candidates})
-
-    return price
+def _macs(now: int, candidates: Sequence[Candidate]) -> Price:
+    return Price(now, {c.recipe: float(Fraction(now) * c.share) for c in candidates})
 
 
 def _params(candidates: Sequence[Candidate]) -> Price:
     return Price(candidates[0].weights_before, {c.recipe: c.weights_after for c in candidates})
+
+
+def _product(a: int | None, b: int | None) -> int | None:
+    return None if a is None or b is None else a * b

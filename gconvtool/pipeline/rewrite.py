@@ -54,9 +54,9 @@ class Prepared:
     plan: Plan
 
 
-def rewrite(request: Request) -> Rewritten:
-    """Plan, fit and rewrite in memory."""
-    network, split = request.network, request.split()
+def rewrite(request: Request, drawn: Split | None = None) -> Rewritten:
+    """Plan, fit and rewrite in memory; with the samples of the request, if they are `drawn`."""
+    network, split = request.network, drawn or request.split()
     counting = request.counting(split)
     before = count(network, counting)
     prepared = _prepared(request)

@@ -9,20 +9,22 @@ knapsack   the choice whose losses add up to a budget, or whose costs do
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 
+import numpy as np
 import onnx_ir as ir
 
-from gconvtool import knapsack, limits
+from gconvtool import knapsack, limits, tally
 from gconvtool.errors import InputError, VerificationError
-from gconvtool.facts import Skip
+from gconvtool.facts import Skip, Survey
 from gconvtool.graph import shapes
 from gconvtool.graph.pack import pack
+from gconvtool.graph.signature import signature
 from gconvtool.graph.survey import survey
-from gconvtool.knapsack import Option
-from gconvtool.limits import Goal
+from gconvtool.knapsack import Choice, Option
+from gconvtool.limits import CostLimit, Evidence, Goal, Limit
 from gconvtool.menu import menu
 from gconvtool.pipeline import trials as trying
 from gconvtool.pipeline.ground import Ground, Request, ground
@@ -34,12 +36,13 @@ from gconvtool.pipeline.trials import Offers, Trial
 from gconvtool.plan import Entry
 from gconvtool.planfile import PlanFile
 from gconvtool.recipes import Candidate
-from gconvtool.results import Drift
-from gconvtool.runtime.inputs import Arrays
+from gconvtool.results import Drift, Totals
+from gconvtool.runtime.inputs import Arrays, Split
+from gconvtool.runtime.metric import Metric
 from gconvtool.runtime.session import Session
 
 Picks = Mapping[str, Trial]
-NO_GAIN = "nothing that it could become costs less"
+Trials = Mapping[str, tuple[Trial, ...]]
 NOT_WORTH = "what it would save is not worth what would be lost"
 
 
@@ -47,19 +50,20 @@ NOT_WORTH = "what it would save is not worth what would be lost"
 class Scales:
     """What is known of all candidates.
 
-    `kept` are the sites without any, `feeds` a batch to time the whole with, `macs` what the whole
-    has of them.
+    `split` are the samples, drawn once; `kept` the sites without candidates that cost less, `feeds`
+    what to time the whole with, `macs` what the whole has of them.
     """
 
     request: Request
     ground: Ground
+    split: Split
     jury: Jury
-    trials: Mapping[str, tuple[Trial, ...]]
+    trials: Trials
+    passed_on: Mapping[str, float]
     prices: Prices
     kept: Mapping[str, Skip]
     macs: int
     feeds: Arrays
-    passed_on: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def within(self, budget: float) -> Picks:
@@ -73,6 +77,12 @@ class Scales:
         choice = knapsack.gentlest(self._options(), most)
         return self.within(inf) if isinstance(choice, Skip) else self._picks(choice)
 
+    def front(self) -> Iterator[tuple[Choice, Picks]]:
+        """All choices that a price of loss can make, from the least loss to the least cost."""
+        choices = knapsack.front(self._options())
+        assert not isinstance(choices, Skip), "all can stay as it is"
+        yield from ((choice, self._picks(choice)) for choice in choices)
+
     def _options(self) -> list[list[Option]]:
         """To stay as it is, and the candidates, for every site in order."""
         return [
@@ -84,26 +94,29 @@ class Scales:
         price = self.prices[name].then.get(trial.candidate.recipe)
         return Option(price, self.passed_on[name] * trial.loss)
 
-    def _picks(self, choice: knapsack.Choice) -> Picks:
+    def _picks(self, choice: Choice) -> Picks:
         taken = zip(self.prices, choice.picks, strict=True)
         return {name: self.trials[name][pick - 1] for name, pick in taken if pick}
 
-    def put_together(self, picks: Picks) -> tuple[Drift, ...]:
-        """What a choice drifts, made of the trials as they are."""
+    def put_together(self, picks: Picks) -> Evidence:
+        """What a choice loses, made of the trials as they are."""
         return self.judge(trying.rewritten(self.ground, picks, self.request.method.spelling))
 
-    def judge(self, model: ir.Model) -> tuple[Drift, ...]:
-        """How far a model drifts."""
-        name = self.request.network.name
-        return self.jury.drifts(Session(pack(model, name), threads=self.request.threads, name=name))
+    def judge(self, model: ir.Model) -> Evidence:
+        """What a model loses."""
+        return _judged(self.request, self.jury, model)
 
     def made(self, picks: Picks) -> Rewritten:
         """The real conversion of a choice."""
-        entries = []
-        for name, trial in picks.items():
-            for member in (name, *self.ground.followers.get(name, ())):
-                entries.append(Entry(member, trial.candidate.recipe))
-        return rewrite(replace(self.request, recipe=PlanFile(tuple(entries))))
+        return rewrite(replace(self.request, recipe=PlanFile(self.entries(picks))), self.split)
+
+    def entries(self, picks: Picks) -> tuple[Entry, ...]:
+        """A choice as the lines of a plan."""
+        return tuple(
+            Entry(member, trial.candidate.recipe)
+            for name, trial in picks.items()
+            for member in (name, *self.ground.followers.get(name, ()))
+        )
 
     def saved(self, picks: Picks) -> dict[str, float]:
         """What each site of a choice saves, in what is to be made small."""
@@ -115,11 +128,7 @@ class Scales:
     def reasons(self, picks: Picks) -> dict[str, str]:
         """Why sites stay that are not among those."""
         said = {name: skip.reason for name, skip in self.kept.items()}
-        for name in self.prices.keys() - picks.keys():
-            price = self.prices[name]
-            least = min(price.then.values(), default=price.now)
-            said[name] = NO_GAIN if least >= price.now else NOT_WORTH
-        return said
+        return said | dict.fromkeys(self.prices.keys() - picks.keys(), NOT_WORTH)
 
 
 def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
@@ -127,66 +136,60 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
 
     Raises:
         InputError: there are no data, or the goal cannot be judged on them.
-        VerificationError: no site has a candidate.
+        VerificationError: no site has a candidate that costs less.
     """
-    network, split = request.network, request.split()
+    metric = None if goal.metric is None else Metric.of(goal.metric)
+    split = _split(request)
+    found = ground(request, every=True)
+    fixed, feed = found.base.clone(), request.counting(split)
+    shapes.fix(fixed, feed.dims, feed.input_shapes)
+    facts = survey(fixed)
+    offers, kept = _offers(found, facts)
+    _require(request, offers, kept.values())
+    jury = _jury(request, split, goal.limit, metric)
+    before = _counted(count(request.network, feed).totals, goal.limit)
+    if goal.objective == "latency":
+        priced = timed(request, found, fixed, offers, remember=remember)
+    else:
+        layers = tally.analysis(request.network.name, facts, {}).layers
+        priced = counted(offers, layers, found.followers, goal.objective)
+    paying, idle = priced.paying(offers)
+    _require(request, paying, idle.values())
+    trials, misfits = _tried(request, found, paying, split)
+    _require(request, trials, misfits.values())
+    return Scales(
+        request=request,
+        ground=found,
+        split=split,
+        jury=jury,
+        trials=trials,
+        passed_on=_passed_on(request, found, jury, trials),
+        prices={name: priced.prices[name] for name in trials},
+        kept={**kept, **idle, **misfits},
+        macs=before.macs,
+        feeds=_feeds(fixed, split),
+        warnings=priced.warnings,
+    )
+
+
+def _split(request: Request) -> Split:
+    split = request.split()
     if split is None:
         raise InputError(
             "a search needs data to judge by: give --data, or a recipe such as --groups 4"
         )
-    found = ground(request, every=True)
-    fixed = found.base.clone()
-    feed = request.counting(split)
-    shapes.fix(fixed, feed.dims, feed.input_shapes)
-    offers, kept = _offers(request, found, fixed)
-    if not offers:
-        raise VerificationError(
-            f"{request.network.name}: nothing is to be gained: {_commonest(kept)}"
-        )
-    network = request.network
-    original = Session(network.packed(), threads=request.threads, name=network.name)
-    jury = Jury(original, split, network.batch(BATCH), request.memory // 2)
-    limits.require(goal.limit, classes=jury.has_classes, target=jury.has_target)
-    before = count(network, feed)
-    warnings: tuple[str, ...] = ()
-    if goal.objective == "latency":
-        prices, warnings = timed(request, found, fixed, offers, remember=remember)
-    else:
-        macs = {layer.name: layer.macs for layer in before.layers}
-        prices = counted(offers, macs, goal.objective)
-    tried = trying.try_all(request, found, {name: offers[name] for name in prices}, split)
-    known = {name: t for name, t in tried.items() if not isinstance(t, Skip)}
-    kept |= {name: t for name, t in tried.items() if isinstance(t, Skip)}
-    scales = Scales(
-        request,
-        found,
-        jury,
-        known,
-        {name: prices[name] for name in known},
-        kept,
-        before.totals.macs,
-        next(split.held_out.batches(network.batch(1))),
-        warnings=warnings,
-    )
-    passed_on = trying.passed_on(found, known, scales.judge, request.progress)
-    return replace(scales, passed_on=passed_on)
+    return split
 
 
-def _offers(request: Request, found: Ground, fixed: ir.Model) -> tuple[Offers, dict[str, Skip]]:
+def _offers(found: Ground, facts: Survey) -> tuple[Offers, Mapping[str, Skip]]:
     """Candidates of every site that may be rewritten, once for those that share a weight; and why
     the others have none."""
-    facts = survey(fixed)
     sized = {**facts.sites, **facts.heads}
     following = {name for names in found.followers.values() for name in names}
     offers: dict[str, tuple[Candidate, ...]] = {}
     kept: dict[str, Skip] = {}
-    for name in found.sites:
-        if name in following:
-            continue
-        family = (name, *found.followers.get(name, ()))
-        objections = (found.selection.objection(member) for member in family)
-        objection = next((o for o in objections if o), None)
-        answer = found.refused.get(name) or (Skip(objection) if objection else menu(sized[name]))
+    for name in (name for name in found.sites if name not in following):
+        answer = _refusal(found, name) or menu(sized[name])
         if isinstance(answer, Skip):
             kept[name] = answer
         else:
@@ -194,6 +197,70 @@ def _offers(request: Request, found: Ground, fixed: ir.Model) -> tuple[Offers, d
     return offers, kept
 
 
-def _commonest(kept: Mapping[str, Skip]) -> str:
-    counts = Counter(skip.reason for skip in kept.values()).most_common(3)
-    return "; ".join(f"{reason} ({count}x)" for reason, count in counts) or "no convolutions"
+def _refusal(found: Ground, name: str) -> Skip | None:
+    """Why a site has to stay, or one that shares its weight."""
+    for member in (name, *found.followers.get(name, ())):
+        if objection := found.selection.objection(member):
+            return Skip(objection)
+        if member in found.refused:
+            return found.refused[member]
+    return None
+
+
+def _jury(request: Request, split: Split, limit: Limit, metric: Metric | None) -> Jury:
+    network, memory = request.network, request.memory // 2
+    original = Session(network.packed(), threads=request.threads, name=network.name)
+    jury = Jury(original, split, network.batch(BATCH), memory, metric)
+    limits.require(limit, classes=jury.has_classes, target=jury.has_target, score=jury.score)
+    return jury
+
+
+def _tried(
+    request: Request, found: Ground, paying: Offers, split: Split
+) -> tuple[Trials, Mapping[str, Skip]]:
+    answers = trying.try_all(request, found, paying, split)
+    trials = {name: some for name, some in answers.items() if not isinstance(some, Skip)}
+    return trials, {name: some for name, some in answers.items() if isinstance(some, Skip)}
+
+
+def _passed_on(request: Request, found: Ground, jury: Jury, trials: Trials) -> Mapping[str, float]:
+    def judge(model: ir.Model) -> Sequence[Drift]:
+        return _judged(request, jury, model).drifts
+
+    return trying.passed_on(found, trials, judge, request.progress)
+
+
+def _judged(request: Request, jury: Jury, model: ir.Model) -> Evidence:
+    """What a model loses; outputs that are not finite are as far off as can be."""
+    name = request.network.name
+    try:
+        return jury.evidence(Session(pack(model, name), threads=request.threads, name=name))
+    except VerificationError:
+        return Evidence()
+
+
+def _counted(totals: Totals, limit: Limit) -> Totals:
+    """A network's costs, if a limit on them can be judged."""
+    if isinstance(limit, CostLimit) and limit.objective == "macs" and not totals.exact:
+        raise InputError(
+            f"{limit}: some MACs of the network are not known (gconvtool analyze lists them); "
+            "limit what is lost (--max-drop, --min-snr)"
+        )
+    return totals
+
+
+def _feeds(fixed: ir.Model, split: Split) -> Arrays:
+    """Samples for one run at the sizes that are planned for, again and again where they are few."""
+    sizes = {i.name: [d for d in i.shape or () if isinstance(d, int)] for i in signature(fixed)}
+    return {name: np.resize(split.held_out.feeds[name], shape) for name, shape in sizes.items()}
+
+
+def _require(request: Request, left: Mapping[str, object], why: Iterable[Skip]) -> None:
+    """See that there is something to choose from."""
+    if left:
+        return
+    counts = Counter(skip.reason for skip in why).most_common(3)
+    reasons = "; ".join(f"{reason} ({times}x)" for reason, times in counts)
+    raise VerificationError(
+        f"{request.network.name}: nothing is to be gained: {reasons or 'it has no convolutions'}"
+    )

@@ -7,7 +7,8 @@ a site passes on p = E / l. Errors of several sites add up as if they were indep
 
     E ≈ Σ p·l
 
-which orders plans by what they lose; what a plan does lose is measured then (`jury`).
+which orders plans by what they lose; what a plan does lose is measured then (`jury`). A loss that
+does not show at the outputs is taken to pass on as little as the least that does: nothing is free.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 import onnx_ir as ir
@@ -38,6 +39,9 @@ WORKERS = 2
 UNKNOWNS, FEWEST = 1200, 4
 """Up to so many inputs of a filter all candidates are tried; beyond, fewer by the square, but some:
 a fit takes time by the cube."""
+
+ROUNDING = 1e-6
+"""A loss this small is that of float32."""
 
 Offers = Mapping[str, tuple[Candidate, ...]]
 
@@ -94,15 +98,25 @@ def passed_on(
     judge: Callable[[ir.Model], Sequence[Drift]],
     told: Callable[[str, int, int], None],
 ) -> Mapping[str, float]:
-    """The relative squared error of the worst output for each unit of loss at a site."""
+    """The relative squared error of the worst output for each unit of loss at a site; infinite
+    where the outputs are not finite."""
     found = {}
     for done, (name, tried) in enumerate(trials.items()):
         told(f"judging {name}", done, len(trials))
-        middle = sorted(tried, key=lambda trial: trial.loss)[len(tried) // 2]
-        drifts = judge(rewritten(ground, {name: middle}))
-        worst = max(drift.relative_error or 0.0 for drift in drifts)
-        found[name] = worst**2 / middle.loss if middle.loss else 0.0
-    return found
+        one = _telling(tried)
+        drifts = judge(rewritten(ground, {name: one}))
+        worst = max((drift.relative_error or 0.0 for drift in drifts), default=inf)
+        found[name] = worst**2 / max(one.loss, ROUNDING)
+    least = min((passed for passed in found.values() if passed), default=1.0)
+    return {name: passed or least for name, passed in found.items()}
+
+
+def _telling(tried: Sequence[Trial]) -> Trial:
+    """One that loses neither much nor little; but of what is lost to rounding nothing arrives that
+    could be told from rounding."""
+    by_loss = sorted(tried, key=lambda trial: trial.loss)
+    middle = by_loss[len(by_loss) // 2]
+    return middle if middle.loss > ROUNDING else by_loss[-1]
 
 
 def rewritten(ground: Ground, picks: Mapping[str, Trial], spelling: Spelling = "auto") -> ir.Model:

@@ -7,11 +7,7 @@ A data source is an .npz whose arrays are named after the model's inputs (with o
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +17,7 @@ from numpy.typing import NDArray
 
 from gconvtool.errors import InputError, MissingError
 from gconvtool.facts import Input, describe_shape
+from gconvtool.runtime import foreign
 
 Arrays = dict[str, NDArray[Any]]
 EXTRAS = ("labels", "target")
@@ -272,21 +269,9 @@ def _layout(target: Input, wanted: str | None) -> tuple[int | None, int | None, 
 
 def _reader(source: str) -> Arrays:
     """All that a CalibrationDataReader gives: dicts of arrays until None."""
-    module, _, name = source.partition(":")
-    if not module or not name:
-        raise InputError(f"{source}: write module:object, an object with get_next()")
-    sys.path.insert(0, os.getcwd())
-    try:
-        with redirect_stdout(sys.stderr):
-            found = getattr(importlib.import_module(module), name)
-            parts = _drained(source, found() if callable(found) else found)
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's own code may fail in any way
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{source}: {reason}") from error
-    finally:
-        sys.path.pop(0)
+    with foreign.code(source):
+        found = foreign.found(source, source, "module:object, an object with get_next()")
+        parts = _drained(source, found() if callable(found) else found)
     if not parts:
         raise InputError(f"{source}: get_next() gave nothing")
     return _joined(source, parts)

@@ -13,7 +13,9 @@ The last two stand for what sessions of one model differ by, however long they r
 (docs/timing.md). Within a round the order is random, since whatever runs first is faster. A round
 of many models also leaves the caches as a network does that comes back to a layer after all others.
 
-A model leaves when T·σ_r is small enough, or when it is certainly slower than the one.
+A model leaves when T·σ_r is small enough, or when it is certainly slower than the one, but not in
+the first half a second: a core that others hold for that long would slow down every round alike,
+and the savings of one race would count for more than those of the next.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ CERTAIN = 3.0
 """Standard errors by which a model is certainly slower."""
 WARM_RUNS = 3
 LEAST_ROUNDS, MOST_ROUNDS = 12, 400
+LEAST_NS = 0.5 * S_NS
+"""How long a race lasts, unless the budget or the rounds are used up before."""
 ENOUGH_CLEAN = 5
 """Undisturbed rounds, below which the disturbed ones count too."""
 
@@ -55,10 +59,11 @@ def race(
     end_ns = clock.wall_ns() + budget_s * S_NS
     entrants = [(runner, _warm_up(runner, clock)) for runner in (first, *others)]
     racing, rounds = set(range(1, len(entrants))), list[dict[int, Sample]]()
+    settle_ns = clock.wall_ns() + LEAST_NS
     while racing and not _over(len(rounds), time_is_up=clock.wall_ns() >= end_ns):
         order = rng.sample([0, *sorted(racing)], len(racing) + 1)
         rounds.append({k: sample(*entrants[k], clock) for k in order})
-        if len(rounds) >= LEAST_ROUNDS:
+        if len(rounds) >= LEAST_ROUNDS and clock.wall_ns() >= settle_ns:
             racing -= {k for k in racing if _time(rounds, k).settled}
     return tuple(_time(rounds, k) for k in range(1, len(entrants)))
 
