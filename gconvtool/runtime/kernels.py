@@ -4,6 +4,8 @@ For every site a small model is cut out of the network that has the same reorder
 (`graph.excerpt`), once with the dense convolution and once with each recipe, in meaningless numbers
 (`fit.placeholder`). What differs in nothing that a clock sees (`graph.digest`) is timed once, all
 recipes of one excerpt in one race against the dense one (`timing.race`), and remembered (`cache`).
+A machine is not as fast in one race as in the next. So the dense excerpts run one more race against
+each other, and all times of a race are scaled to what its dense one took there.
 
 The network's own time is then about its time now, less what each site saves. Three things are left
 out: neighbours that are rewritten too and change their layout, orders of channels that cannot be
@@ -12,8 +14,8 @@ absorbed, and caches that hold more, or less, of the maps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeAlias
 
@@ -31,7 +33,7 @@ from gconvtool.graph.excerpt import Excerpts
 from gconvtool.graph.pack import pack
 from gconvtool.graph.signature import signature
 from gconvtool.recipes import HEADS, Candidate, Recipe
-from gconvtool.results.kernels import KernelTime
+from gconvtool.results.kernels import Estimate, KernelTime
 from gconvtool.runtime.cache import Cache, Pair
 from gconvtool.runtime.session import Session
 from gconvtool.spellings import Spelling, resolve
@@ -41,6 +43,8 @@ from gconvtool.timing.race import race as compete
 PROTOCOL = 2
 """Goes up when excerpts, placeholders or races change, so that older times are not believed."""
 BUDGET_S = 60.0
+TOGETHER_S = 8.0
+"""For the race of all dense excerpts, which is not remembered."""
 
 Open = Callable[[ir.Model], Runner]
 """Makes a session of a small model."""
@@ -98,7 +102,11 @@ def measure(
         share_s = (end_ns - bench.clock.wall_ns()) / S_NS * len(wanted) / left
         answers.update(_timed(race, wanted, bench, share_s))
         left -= len(wanted)
-    return tuple(pair if isinstance(pair, Skip) else answers[pair] for pair in pairs)
+    scales = _scales(races, answers, bench)
+    return tuple(
+        pair if isinstance(pair, Skip) else _scaled(answers[pair], scales.get(pair.dense, 1.0))
+        for pair in pairs
+    )
 
 
 def fastest(
@@ -172,7 +180,9 @@ class _Races:
         race = self._of_site[site.name]
         if isinstance(race, Skip):
             return race
-        return race.enter((case.candidate.recipe, resolve(case.spelling, len(site.kernel))))
+        return race.enter(
+            (case.candidate.recipe, resolve(case.spelling, len(site.kernel), site.transposed))
+        )
 
     def missing(self, known: Collection[Pair]) -> list[tuple[_Race, list[Pair]]]:
         """Races with pairs that are not known yet."""
@@ -186,6 +196,10 @@ class _Races:
             return excerpt
         told = digest(excerpt)
         return self._races.setdefault(told, _Race(site, excerpt, told))
+
+    def excerpts(self) -> Mapping[str, ir.Model]:
+        """Those with the dense convolutions, by their digests."""
+        return {told: race.excerpt for told, race in self._races.items()}
 
 
 def _replace(model: ir.Model, site: ConvSite, factors: Factors, spelling: Spelling) -> None:
@@ -207,6 +221,41 @@ def _timed(
         bench.cache.put(pair, time)
     refused = {pair: skip for pair, skip in opened.items() if isinstance(skip, Skip)}
     return {**refused, **dict(zip(ready, times, strict=True))}
+
+
+def _scales(
+    races: _Races, answers: Mapping[Pair, KernelTime | Skip], bench: Bench
+) -> Mapping[str, float]:
+    """What brings the times of every race to one moment, by the digests of dense excerpts."""
+    known = {
+        pair.dense: answer.dense.ns
+        for pair, answer in answers.items()
+        if isinstance(answer, KernelTime)
+    }
+    opened = {told: _opened(model, bench) for told, model in races.excerpts().items()}
+    ready = {
+        told: runner
+        for told, runner in opened.items()
+        if told in known and not isinstance(runner, Skip)
+    }
+    if len(ready) < 2:
+        return {}
+    first, *others = ready.values()
+    rng, clock = Random(bench.seed), bench.clock
+    times = compete(first, others, clock=clock, rng=rng, budget_s=TOGETHER_S)
+    together = [times[0].dense.ns, *(time.time.ns for time in times)]
+    return {told: ns / known[told] for told, ns in zip(ready, together, strict=True)}
+
+
+def _scaled(answer: KernelTime | Skip, scale: float) -> KernelTime | Skip:
+    if isinstance(answer, Skip):
+        return answer
+    parts = (
+        Estimate(part.ns * scale, part.error_ns * scale)
+        for part in (answer.time, answer.dense, answer.saved)
+    )
+    time, dense, saved = parts
+    return replace(answer, time=time, dense=dense, saved=saved)
 
 
 def _opened(model: ir.Model, bench: Bench) -> Runner | Skip:
