@@ -79,7 +79,9 @@ def goal(
     default = DEFAULT_LIMIT if metric is None else DEFAULT_SCORED
     found = _with_objective(limits[0] if limits else default, objective)
     if metric is not None and found.limit.kind not in SCORED:
-        raise InputError(f"--metric scores what is lost: give it with --max-drop, not {found.limit}")
+        raise InputError(
+            f"--metric scores what is lost: give it with --max-drop, not {found.limit}"
+        )
     return replace(found, metric=metric)
 
 

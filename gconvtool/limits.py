@@ -62,6 +62,11 @@ class Judged:
     most: float
 
     @property
+    def limit(self) -> float:
+        """The most that holds: reaching what is allowed is no fault of rounding."""
+        return self.most * (1 + ROUNDING)
+
+    @property
     def over(self) -> float | None:
         """By how much it is over the limit; below zero is what is left."""
         return None if self.used is None else self.used - self.most
@@ -69,7 +74,7 @@ class Judged:
     @property
     def holds(self) -> bool | None:
         """Whether the limit is kept; None: cannot tell."""
-        return None if self.over is None else self.over <= ROUNDING * self.most
+        return None if self.used is None else self.used <= self.limit
 
 
 @dataclass(frozen=True)

@@ -115,9 +115,24 @@ def test_goals() -> None:
     assert goal(max_macs="50%", objective="macs") == Goal(CostLimit("share", 50), "macs")
 
 
+def test_a_metric_gives_drops_another_meaning() -> None:
+    name = "scores:f1"
+    assert goal(max_drop="0.02", metric=name) == Goal(LossLimit("score", 0.02), "latency", name)
+    assert goal(max_drop="5", metric=name).limit == LossLimit("score", 5)
+    assert goal(max_drop="2%", metric=name).limit == LossLimit("ratio", 2)
+    assert goal(metric=max, objective="macs") == Goal(LossLimit("ratio", 1), "macs", max)
+    assert [str(LossLimit(kind, 2)) for kind in ("score", "ratio")] == [
+        "--max-drop 2",
+        "--max-drop 2%",
+    ]
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
+        ({"max_drop": "1dB", "metric": "a:b"}, "--max-drop 1dB: with --metric write 0.01"),
+        ({"min_snr": "30dB", "metric": "a:b"}, "give it with --max-drop, not --min-snr 30dB"),
+        ({"max_macs": "50%", "metric": "a:b"}, "give it with --max-drop, not --max-macs 50%"),
         (
             {"max_drop": "1%", "min_speedup": "2"},
             "--max-drop 1% and --min-speedup 2x: give one limit",

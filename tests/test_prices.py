@@ -15,6 +15,7 @@ from gconvtool.pipeline.ground import Ground, Request, ground
 from gconvtool.pipeline.source import Feed, Network
 from gconvtool.plan import Selection
 from gconvtool.recipes import Candidate, propose
+from gconvtool.results import Layer
 from gconvtool.results.kernels import Estimate, KernelTime
 
 HALF, QUARTER = parse("groups=2"), parse("groups=4")
@@ -38,6 +39,10 @@ def time(dense: float, saved: float, error: float) -> KernelTime:
     )
 
 
+def layer(name: str, macs: int | None, parent: str | None = None, times: int | None = 1) -> Layer:
+    return Layer(name, "Conv", "standard", macs, 0, None, None, parent=parent, times=times)
+
+
 def measured(monkeypatch: pytest.MonkeyPatch, *times: KernelTime | Skip) -> None:
     monkeypatch.setattr(prices, "measure", lambda *_: times)
 
@@ -45,11 +50,15 @@ def measured(monkeypatch: pytest.MonkeyPatch, *times: KernelTime | Skip) -> None
 Asked = tuple[Request, Ground, dict[str, tuple[Candidate, ...]]]
 
 
-def timed(asked: Asked) -> prices.Prices:
+def priced(asked: Asked) -> prices.Priced:
     request, found, offers = asked
-    made, warnings = prices.timed(request, found, found.base, offers, remember=False)
-    assert warnings == ()
-    return made
+    return prices.timed(request, found, found.base, offers, remember=False)
+
+
+def timed(asked: Asked) -> prices.Prices:
+    made = priced(asked)
+    assert made.warnings == ()
+    return made.prices
 
 
 def test_times_are_prices(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,8 +74,10 @@ def test_what_may_be_noise_is_no_price(asked: Asked, monkeypatch: pytest.MonkeyP
 def test_what_was_not_timed_has_none(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     measured(monkeypatch, Skip("it does not run"), time(10, 4, 0.1))
     assert timed(asked) == {"d": prices.Price(10, {QUARTER: 6})}
+    assert priced(asked).kept == {}
     measured(monkeypatch, Skip("it does not run"), Skip("nor this"))
     assert timed(asked) == {}
+    assert priced(asked).kept == {"d": Skip("nor this")}
 
 
 def test_sites_that_share_a_weight_cost_all_their_times(
@@ -81,11 +92,51 @@ def test_sites_that_share_a_weight_cost_all_their_times(
 
 def test_macs_and_parameters_are_counted(asked: Asked) -> None:
     _, _, offers = asked
-    by_macs = prices.counted(offers, {"d": 1000}, "macs")
-    assert by_macs == {"d": prices.Price(1000, {HALF: 500, QUARTER: 250})}
+    by_macs = prices.counted(offers, [layer("d", 1000)], {}, "macs")
+    assert by_macs.prices == {"d": prices.Price(1000, {HALF: 500, QUARTER: 250})}
     weights = 16 * 16 * 9
     for objective in ("params", "size"):
-        by_weights = prices.counted(offers, {}, objective)  # type: ignore[arg-type]
-        assert by_weights == {
+        by_weights = prices.counted(offers, [], {}, objective)  # type: ignore[arg-type]
+        assert by_weights.prices == {
             "d": prices.Price(weights, {HALF: weights // 2, QUARTER: weights // 4})
         }
+
+
+def test_macs_of_sites_that_share_a_weight_count_together(asked: Asked) -> None:
+    _, _, offers = asked
+    layers = [layer("d", 1000), layer("e", 200)]
+    by_macs = prices.counted(offers, layers, {"d": ["e"]}, "macs")
+    assert by_macs.prices == {"d": prices.Price(1200, {HALF: 600, QUARTER: 300})}
+    (weights,) = prices.counted(offers, layers, {"d": ["e"]}, "params").prices.values()
+    assert weights.now == 16 * 16 * 9
+
+
+def test_macs_that_are_not_known_are_no_price(asked: Asked) -> None:
+    _, _, offers = asked
+    for layers in ([layer("d", None)], [], [layer("l", 0, times=None), layer("d", 5, "l")]):
+        unknown = prices.counted(offers, layers, {}, "macs")
+        assert unknown == prices.Priced({}, {"d": prices.UNCOUNTED})
+
+
+def test_macs_in_bodies_count_as_often_as_they_are_run() -> None:
+    layers = [
+        layer("loop", 70),
+        layer("loop/b/if", 35, "loop", 2),
+        layer("loop/b/if/t/y", 7, "loop/b/if", 5),
+        layer("loop/b/if/e/z", 3, "loop/b/if", 0),
+        layer("end", 4),
+    ]
+    found = prices.run_macs(layers)
+    assert found["loop/b/if/t/y"] == 2 * 5 * 7
+    assert found["loop/b/if/e/z"] == 0
+    assert found["end"] == 4
+
+
+def test_what_costs_no_less_is_not_tried(asked: Asked) -> None:
+    _, _, offers = asked
+    offers = {**offers, "e": offers["d"], "f": offers["d"]}
+    told = {"f": Skip("it does not run")}
+    then = {"d": prices.Price(5, {HALF: 7, QUARTER: 4}), "e": prices.Price(5, {HALF: 5})}
+    paying, kept = prices.Priced(then, told).paying(offers)
+    assert {name: [c.recipe for c in some] for name, some in paying.items()} == {"d": [QUARTER]}
+    assert kept == {**told, "e": Skip(prices.NO_GAIN)}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+
 import numpy as np
 import onnx_ir as ir
 import pytest
-from nets import images, residual
+from nets import images, network, residual, run
 
 import gconvtool
 from gconvtool.facts import ConvSite
@@ -19,6 +23,11 @@ from gconvtool.recipes import Candidate, propose
 from gconvtool.results import Drift
 
 Tried = tuple[Request, Ground, dict[str, tuple[Trial, ...]]]
+LAST = """
+<ir_version: 8, opset_import: ["": 17]>
+last (float[N, 8, 9, 9] x) => (float[N, 8, 9, 9] y) <float[8, 8, 3, 3] w>
+{ y = Conv <pads = [1, 1, 1, 1]> (x, w) }
+"""
 RECIPES = ("separable:rank=1", "separable:rank=2", "groups=2", "bottleneck:groups=1,width=4")
 
 
@@ -84,6 +93,58 @@ def test_what_is_passed_on_is_the_outputs_error_for_a_loss(tried: Tried) -> None
         assert found_[name] == pytest.approx(0.04 / middle)
     assert len(seen) == len(trials)
     assert all(model is not found.base for model in seen)
+
+
+def drifted(error: float | None) -> tuple[Drift, ...]:
+    return (Drift("y", 1, error, None, None),)
+
+
+def test_what_does_not_arrive_is_as_little_as_the_least_that_does(tried: Tried) -> None:
+    _, found, trials = tried
+    answers = iter([drifted(0.0), drifted(0.3), drifted(0.2)])
+    passed = passed_on(found, trials, lambda model: next(answers), lambda *told: None)
+    assert passed["a"] == min(passed["b"], passed["d"]) > 0
+
+
+def test_outputs_that_are_not_finite_are_infinitely_far_off(tried: Tried) -> None:
+    _, found, trials = tried
+    answers = iter([(), drifted(0.3), drifted(0.2)])
+    passed = passed_on(found, trials, lambda model: next(answers), lambda *told: None)
+    assert passed["a"] == inf
+    assert passed["b"] < inf
+
+
+def test_rounding_tells_nothing_of_what_is_passed_on(tried: Tried) -> None:
+    """A site that two of three candidates replace without loss: the third one is looked at."""
+    _, found, trials = tried
+    losses = (1e-14, 0.25, 1e-15)
+    lossless = {"d": tuple(map(_losing, trials["d"], losses))}
+    seen = passed_on(found, lossless, lambda model: drifted(0.1), lambda *told: None)
+    assert seen == {"d": pytest.approx(0.01 / 0.25)}
+
+
+def _losing(trial: Trial, loss: float) -> Trial:
+    return replace(trial, loss=loss)
+
+
+def test_a_last_layer_passes_on_all_that_it_loses(tmp_path: Path) -> None:
+    """The output is what the site gives, so that E = l·(energy around the mean) / (energy)."""
+    model = ir.from_proto(network(LAST))
+    np.savez(tmp_path / "data.npz", x=images(64))
+    feed = Feed(str(tmp_path / "data.npz"))
+    request = Request(Network.open(model), None, Selection(), feed, 64, 0, 1, lambda *told: None)
+    found, split = ground(request, every=True), request.split()
+    assert split is not None
+    halves = propose(found.sites["y"], parse("groups=2"))
+    assert isinstance(halves, Candidate)
+    (trial,) = (made := try_all(request, found, {"y": (halves,)}, split))["y"]
+    x, (changed, original) = split.held_out.feeds["x"], (rewritten(found, {"y": trial}), model)
+    b, a = (run(one, {"x": x})[0] for one in (changed, original))
+    centred = a - a.mean((0, 2, 3), keepdims=True)
+    assert trial.loss == pytest.approx(np.sum((b - a) ** 2) / np.sum(centred**2), rel=1e-3)
+    error = float(np.linalg.norm(b - a) / np.linalg.norm(a))
+    passed = passed_on(found, {"y": made["y"]}, lambda m: drifted(error), lambda *told: None)
+    assert passed["y"] == pytest.approx(np.sum(centred**2) / np.sum(a**2), rel=1e-3)
 
 
 def test_candidates_stand_in_the_place_of_their_sites(tried: Tried) -> None:

@@ -60,6 +60,14 @@ def convert(
             metavar="MACS", help="Search for the least loss at so many MACs: 50% or 300M."
         ),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FUNCTION",
+            help="module:function that scores outputs, of which --max-drop limits the loss: 0.01, "
+            "or 1% of the original's score. It is given outputs by name, and labels or None.",
+        ),
+    ] = None,
     objective: Annotated[
         Literal["latency", "macs", "params", "size"] | None,
         typer.Option(help="What a search makes small: latency on this machine if not given."),
@@ -181,12 +189,13 @@ def convert(
         "min_speedup": min_speedup,
         "max_macs": max_macs,
         "objective": objective,
+        "metric": metric,
     }
     searched = any(said is not None for said in limits.values())
     target = output or settings.output
     if not dry_run:
         options.required(target, "output", "give -o FILE")
-    with console.progress("fitting") as progress:
+    with console.progress("converting") as progress:
         result = rewrite(
             source,
             target,

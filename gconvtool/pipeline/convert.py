@@ -33,6 +33,7 @@ SAMPLES = 256
 """Samples of the data that are used if nothing else is said."""
 CHECKED = 1024
 """Samples that the result is judged by, where there are more and none were named."""
+OVER = "the limit is not kept, so nothing is written: --allow-over writes the nearest all the same"
 RANDOM = 8
 """Random inputs to run on where there are no data."""
 
@@ -161,7 +162,7 @@ def convert(
     )
     judged = replace(_judged(request, rewritten, test), planning=planning)
     if planning is not None and not (planning.holds or allow_over):
-        return judged
+        return replace(judged, warnings=(*judged.warnings, OVER))
     weights = write(request, rewritten, target, save_plan)
     notes = () if weights is None else (f"{weights}: the weights of {target}; keep both together",)
     warnings = (*network.stand_in(), *judged.warnings, *notes)

@@ -42,7 +42,7 @@ class Jury:
         memory: int,
         metric: Metric | None = None,
     ) -> None:
-        self._batch, self._shelf, self._metric = batch, Shelf(memory), metric
+        self._batch, self._shelf, self.metric = batch, Shelf(memory), metric
         self._parts = [_whole(part, batch) for part in (split.held_out, split.fit)]
         self._made = [self._run(original, part) for part in self._parts]
         self._itself = self._compared(self._before())
@@ -95,9 +95,9 @@ class Jury:
         return compare(_replayed(self._before()), _replayed(made), feeds, self._reference())
 
     def _scored(self, made: Iterable[Outputs]) -> float | None:
-        if self._metric is None:
+        if self.metric is None:
             return None
-        return self._metric.score(_at_once(made), self._reference().labels)
+        return self.metric.score(_at_once(made), self._reference().labels)
 
     def _run(self, session: Session, part: Data) -> Runs:
         made = map(session.run, self._feeds(part))
@@ -139,7 +139,7 @@ def _further(a: NDArray[Any], b: NDArray[Any], times: float) -> NDArray[Any]:
     if times == 1 or b.dtype.kind != "f":
         return b
     dtype = np.result_type(a, np.float32)  # float16 would not reach as far
-    return a + (b.astype(dtype) - a) * times
+    return np.asarray(a + (b.astype(dtype) - a) * times)
 
 
 def _at_once(made: Iterable[Outputs]) -> Outputs:

@@ -1,10 +1,10 @@
 """The recipes that make a network as fast as can be within what may be lost.
 
 A choice (`scales`) goes by the sum of squared errors that its sites pass on; what is allowed is
-points, decibels or a relative error of the whole. So the budget of the sum is moved until the loss
-is about what is allowed. That is first done with networks that are put together from trials, which
-costs a run over the samples each. Then the real thing is made, site after site fitted to what
-really flows in, which loses less, and the budget moves again.
+points, decibels or a relative error of the whole. So the budget of the sum is moved (`steering`)
+until the loss is about what is allowed. That is first done with networks that are put together from
+trials, which costs a run over the samples each. Then the real thing is made, site after site fitted
+to what really flows in, which loses less, and the budget moves again.
 
 The result is timed as a whole before it is believed. Where it is not faster although its parts
 were, the half of its sites that save least are given back. A limit on costs goes the other way: the
@@ -13,42 +13,50 @@ budget is one of costs, and the loss is as small as can be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import inf
+from typing import TypeAlias
 
 from gconvtool.errors import VerificationError
 from gconvtool.facts import Skip
-from gconvtool.limits import CostLimit, Goal, LossLimit
+from gconvtool.limits import CostLimit, Evidence, Goal, Judged, LossKind, LossLimit
 from gconvtool.pipeline.ground import Request
 from gconvtool.pipeline.racing import race
 from gconvtool.pipeline.rewrite import Rewritten
 from gconvtool.pipeline.scales import Picks, Scales, weigh
-from gconvtool.results import Drift
+from gconvtool.pipeline.steering import Steering, steer
 from gconvtool.results.planning import Planning, Race, SiteTime
 
 LOOKS, ROUNDS = 8, 3
-"""Choices that are judged as they are put together, and those that are really made."""
-CLOSE = 0.8
-"""Of what is allowed: a choice that uses this much is not improved on."""
+"""Choices that are judged as they are put together, and those that are really made; twice as many
+as long as none of them holds."""
+BUDGETS = 40
+"""That are tried; most lead to a choice that was judged before."""
 FURTHER = 1.4
 """By this, squared errors are smaller once sites are fitted to what really flows in."""
-STEP = 8.0
-"""The most by which a budget changes at once."""
+BEYOND = 1.4
+"""What is missing of a cost is asked for this many times, as parts save less together."""
 FIRST_BUDGET = 0.01
 NS = 1e6
 """In a millisecond."""
-GROWTH = {"points": 2.0, "error": 2.0, "snr": 2.0, "psnr": 1.0}
-"""The power of a loss that squared errors go by, about."""
+GROWTH: dict[LossKind, float] = {"psnr": 1.0}
+"""The power of a loss that squared errors go by, about: of others 2."""
+
+_Key: TypeAlias = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class _Made:
-    """A choice that was made: what it uses of what is allowed, and what was timed."""
+    """A choice that was made: what it uses of what is allowed, in words too, and whether that
+    holds; scores before and after, and the time of the whole, where there are."""
 
     picks: Picks
     rewritten: Rewritten
     used: float
+    said: str
+    holds: bool
+    scores: tuple[float, float] | None = None
     race: Race | None = None
 
 
@@ -76,69 +84,61 @@ def search(request: Request, goal: Goal, *, remember: bool = True) -> tuple[Rewr
 
 
 def _within_loss(scales: Scales, limit: LossLimit, *, timed: bool) -> _Made:
-    budget = _budget(scales, limit)
-    rounds = list(_rounds(scales, limit, budget))
+    rounds: list[_Made] = []
+
+    def together(picks: Picks) -> float:
+        return _lost(limit, scales.put_together(picks))
+
+    def really(picks: Picks) -> float:
+        rounds.append(_judged(scales, limit, picks))
+        return rounds[-1].used
+
+    budget = _steered(scales, limit, _start(limit), together, LOOKS)
+    _steered(scales, limit, budget * FURTHER, really, ROUNDS)
     if not rounds:
-        raise VerificationError(
-            f"{scales.request.network.name}: nothing is to be gained within {limit}: no candidate "
-            "costs less and loses as little"
-        )
-    best = min(rounds, key=lambda made: (made.used > limit.most, _cost(scales, made), made.used))
+        raise _nothing(scales, f" within {limit}: no candidate costs less and loses as little")
+    best = min(rounds, key=lambda made: (not made.holds and made.used, -_saved(scales, made.picks)))
     return _raced(scales, limit, best) if timed else best
 
 
-def _budget(scales: Scales, limit: LossLimit) -> float:
-    """The sum of squared errors at which choices lose what is allowed, as they are put together."""
-    steering = Steering(limit.most, GROWTH[limit.kind])
-    budget, seen = _start(limit), dict[tuple[tuple[str, str], ...], float]()
-    for look in range(LOOKS):
-        scales.request.progress("choosing", look, LOOKS)
-        picks = scales.within(budget)
+def _steered(
+    scales: Scales, limit: LossLimit, budget: float, judge: Callable[[Picks], float], most: int
+) -> float:
+    """A budget at which choices lose what is allowed, by what a judge says of so many of them."""
+    allowed = Judged(None, limit.most).limit
+    looks = _Looks(scales, judge, allowed, most)
+    return steer(Steering(allowed, GROWTH.get(limit.kind, 2.0)), budget, looks.use)
+
+
+class _Looks:
+    """Has choices judged, each once; one that changes nothing loses nothing."""
+
+    def __init__(
+        self, scales: Scales, judge: Callable[[Picks], float], allowed: float, most: int
+    ) -> None:
+        self._scales, self._judge, self._allowed, self._most = scales, judge, allowed, most
+        self._used: dict[_Key, float] = {}
+        self._budgets = 0
+
+    def use(self, budget: float) -> float | None:
+        """What the choice within a budget loses; None if enough were looked at."""
+        self._budgets += 1
+        picks = self._scales.within(budget)
         key = _key(picks)
-        if key not in seen:
-            seen[key] = _lost(limit, scales.put_together(picks)) if picks else 0.0
-        if steering.settled(seen[key]):
-            break
-        budget = steering.next(budget, seen[key])
-    return steering.low or budget
+        if not picks:
+            self._used.setdefault(key, 0.0)
+        if self._budgets > BUDGETS or (key not in self._used and self._enough):
+            return None
+        if key not in self._used:
+            self._scales.request.progress("choosing", len(self._used), self._most)
+            self._used[key] = self._judge(picks)
+        return self._used[key]
 
-
-def _rounds(scales: Scales, limit: LossLimit, budget: float) -> Iterator[_Made]:
-    steering = Steering(limit.most, GROWTH[limit.kind])
-    budget, before = budget * FURTHER, set[tuple[tuple[str, str], ...]]()
-    for _ in range(ROUNDS):
-        picks = scales.within(budget)
-        if _key(picks) in before or not picks:
-            return
-        before.add(_key(picks))
-        made = _judged(scales, limit, picks)
-        yield made
-        if steering.settled(made.used):
-            return
-        budget = steering.next(budget, made.used)
-
-
-class Steering:
-    """Moves a budget to where just what is allowed is used; that grows with the budget."""
-
-    def __init__(self, allowed: float, growth: float) -> None:
-        self._allowed, self._growth = allowed, growth
-        self.low, self._high = 0.0, inf
-
-    def settled(self, used: float) -> bool:
-        """It is near enough below."""
-        return self._allowed * CLOSE <= used <= self._allowed
-
-    def next(self, budget: float, used: float) -> float:
-        """The budget to try when this one used so much."""
-        if used <= self._allowed:
-            self.low = max(self.low, budget)
-        else:
-            self._high = min(self._high, budget)
-        if self.low and self._high < inf:
-            return sqrt(self.low * self._high)
-        change = (self._allowed / used) ** self._growth if used else STEP
-        return budget * min(STEP, max(1 / STEP, change * 0.9))
+    @property
+    def _enough(self) -> bool:
+        judged = [used for key, used in self._used.items() if key]
+        held = any(used <= self._allowed for used in judged)
+        return len(judged) >= (self._most if held else 2 * self._most)
 
 
 def _raced(scales: Scales, limit: LossLimit, made: _Made) -> _Made:
@@ -147,66 +147,94 @@ def _raced(scales: Scales, limit: LossLimit, made: _Made) -> _Made:
         raced = race(scales.request, scales.feeds, made.rewritten)
         if raced.speedup.low > 1:
             return replace(made, race=raced)
-        saved = scales.saved(made.picks)
-        fewer = sorted(made.picks, key=lambda name: -saved[name])[: len(made.picks) // 2]
+        if raced.speedup.estimate > 1:
+            continue  # it may be, and is timed again
+        fewer = _larger_half(scales, made.picks)
         if not fewer:
             break
-        picks = {name: trial for name, trial in made.picks.items() if name in fewer}
-        made = _judged(scales, limit, picks)
-    raise VerificationError(
-        f"{scales.request.network.name}: nothing is to be gained: the whole is not faster "
-        f"({raced.speedup.estimate:.2f}x) although its convolutions alone are"
+        made = _judged(scales, limit, fewer)
+    interval = raced.speedup
+    raise _nothing(
+        scales,
+        f": the whole is not faster for certain ({interval.estimate:.2f}x, 95 % "
+        f"{interval.low:.2f}–{interval.high:.2f}) although its convolutions alone are",
     )
 
 
-# Within a cost.
+def _larger_half(scales: Scales, picks: Picks) -> Picks:
+    """The sites that save most, in their order."""
+    saved = scales.saved(picks)
+    kept = set(sorted(picks, key=lambda name: -saved[name])[: len(picks) // 2])
+    return {name: trial for name, trial in picks.items() if name in kept}
 
 
-def _within_cost(scales: Scales, limit: CostLimit) -> _Made:
-    if limit.kind == "speedup":
-        return _faster(scales, limit)
-    before, sites = scales.macs, sum(price.now for price in scales.prices.values())
-    return _made(scales, limit, sites - (before - limit.most(before)))
-
-
-def _faster(scales: Scales, limit: CostLimit) -> _Made:
-    """Parts that are to save what the whole should, and more if the whole does not."""
-    before_ns = NS * race(scales.request, scales.feeds, None).before_ms
-    sites = sum(price.now for price in scales.prices.values())
-    goal_ns = limit.most(before_ns)
-    most, best = sites - (before_ns - goal_ns), None
-    for _ in range(ROUNDS):
-        made = _made(scales, limit, most)
-        raced = race(scales.request, scales.feeds, made.rewritten)
-        made = replace(made, used=1 / raced.speedup.estimate, race=raced)
-        if best is None or made.used < best.used:
-            best = made
-        if made.used * limit.amount <= 1:
-            break
-        most -= FURTHER * (made.used * before_ns - goal_ns)
-    assert best is not None, "there is a round"
-    return best
-
-
-def _made(scales: Scales, limit: CostLimit, most: float) -> _Made:
-    picks = scales.costing(most)
-    if not picks:
-        raise VerificationError(f"{scales.request.network.name}: {limit} holds as it is")
+def _judged(scales: Scales, limit: LossLimit, picks: Picks) -> _Made:
     rewritten = scales.made(picks)
-    return _Made(_taken(picks, rewritten), rewritten, rewritten.conversion.after.macs)
-
-
-# What all of it needs.
+    evidence = scales.judge(rewritten.model)
+    used = _lost(limit, evidence)
+    holds = bool(Judged(used, limit.most).holds)
+    taken = _taken(picks, rewritten)
+    return _Made(taken, rewritten, used, limit.told(used), holds, evidence.scores)
 
 
 def _start(limit: LossLimit) -> float:
     return limit.most**2 if limit.kind in ("error", "snr") else FIRST_BUDGET
 
 
-def _judged(scales: Scales, limit: LossLimit, picks: Picks) -> _Made:
-    rewritten = scales.made(picks)
-    used = _lost(limit, scales.judge(rewritten.model))
-    return _Made(_taken(picks, rewritten), rewritten, used)
+def _lost(limit: LossLimit, evidence: Evidence) -> float:
+    """What is not known may be anything."""
+    lost = limit.lost(evidence)
+    return inf if lost is None else lost
+
+
+# Within a cost.
+
+
+def _within_cost(scales: Scales, limit: CostLimit) -> _Made:
+    """Parts that are to save what the whole should, and more where the whole does not."""
+    before = _before(scales, limit)
+    aim, most, made = limit.most(before), _sites(scales) - before + limit.most(before), None
+    seen, best = set[_Key](), None
+    if aim >= before:
+        raise VerificationError(f"{scales.request.network.name}: {limit} holds as it is")
+    for _ in range(ROUNDS):
+        picks = scales.costing(most)
+        if not picks or _key(picks) in seen:
+            break
+        seen.add(_key(picks))
+        made = _costed(scales, limit, before, picks)
+        best = made if best is None or made.used < best.used else best
+        if made.holds:
+            break
+        most -= BEYOND * (made.used - aim)
+    if best is None:
+        raise _nothing(scales, ": no candidate costs less and leaves the outputs finite")
+    return best
+
+
+def _before(scales: Scales, limit: CostLimit) -> float:
+    """What the original costs, in nanoseconds or MACs."""
+    if limit.kind != "speedup":
+        return scales.macs
+    return NS * race(scales.request, scales.feeds, None).before_ms
+
+
+def _sites(scales: Scales) -> float:
+    return sum(price.now for price in scales.prices.values())
+
+
+def _costed(scales: Scales, limit: CostLimit, before: float, picks: Picks) -> _Made:
+    rewritten, raced = scales.made(picks), None
+    after: float = rewritten.conversion.after.macs
+    if limit.kind == "speedup":
+        raced = race(scales.request, scales.feeds, rewritten)
+        after = before / raced.speedup.estimate
+    holds = bool(limit.judge(before, after).holds)
+    said = limit.told(before, after)
+    return _Made(_taken(picks, rewritten), rewritten, after, said, holds, race=raced)
+
+
+# What all of it needs.
 
 
 def _taken(picks: Picks, rewritten: Rewritten) -> Picks:
@@ -215,28 +243,30 @@ def _taken(picks: Picks, rewritten: Rewritten) -> Picks:
     return {name: trial for name, trial in picks.items() if name in made}
 
 
-def _lost(limit: LossLimit, drifts: Sequence[Drift]) -> float:
-    lost = limit.lost(drifts)
-    return inf if lost is None else lost
+def _saved(scales: Scales, picks: Picks) -> float:
+    return sum(scales.saved(picks).values())
 
 
-def _cost(scales: Scales, made: _Made) -> float:
-    return -sum(scales.saved(made.picks).values())
-
-
-def _key(picks: Picks) -> tuple[tuple[str, str], ...]:
+def _key(picks: Picks) -> _Key:
     return tuple((name, str(trial.candidate.recipe)) for name, trial in picks.items())
+
+
+def _nothing(scales: Scales, why: str) -> VerificationError:
+    return VerificationError(f"{scales.request.network.name}: nothing is to be gained{why}")
 
 
 def _planning(scales: Scales, goal: Goal, made: _Made) -> Planning:
     times = tuple(_times(scales, made.picks)) if goal.objective == "latency" else ()
     saved_ms = sum(time.before_ms - time.after_ms for time in times)
+    metric = scales.jury.metric
     return Planning(
         limit=str(goal.limit),
         objective=goal.objective,
-        used=_said(goal.limit, made, scales),
-        holds=_holds(goal.limit, made, scales),
+        used=made.said,
+        holds=made.holds,
         candidates=sum(map(len, scales.trials.values())),
+        metric=None if metric is None else metric.name,
+        scores=made.scores,
         times=times,
         predicted_ms=None if made.race is None else made.race.before_ms - saved_ms,
         race=made.race,
@@ -265,17 +295,3 @@ def _explained(scales: Scales, made: _Made) -> Rewritten:
         conversion=replace(said, sites=sites, warnings=(*said.warnings, *scales.warnings)),
         plan=replace(rewritten.plan, kept=kept),
     )
-
-
-def _holds(limit: LossLimit | CostLimit, made: _Made, scales: Scales) -> bool:
-    if isinstance(limit, LossLimit):
-        return made.used <= limit.most
-    if limit.kind == "speedup":
-        return made.used * limit.amount <= 1
-    return bool(limit.judge(scales.macs, made.used).holds)
-
-
-def _said(limit: LossLimit | CostLimit, made: _Made, scales: Scales) -> str:
-    if isinstance(limit, LossLimit):
-        return limit.told(made.used)
-    return f"{1 / made.used:.2f}x" if limit.kind == "speedup" else f"{made.used / scales.macs:.0%}"

@@ -120,7 +120,10 @@ def timed(
 
 
 def _prices(
-    followers: Followers, offers: Offers, cases: Sequence[Case], answers: Sequence[KernelTime | Skip]
+    followers: Followers,
+    offers: Offers,
+    cases: Sequence[Case],
+    answers: Sequence[KernelTime | Skip],
 ) -> Iterator[tuple[str, Price]]:
     best = fastest(cases, answers)
     for name, candidates in offers.items():
@@ -136,7 +139,8 @@ def _refused(
     prices: Prices, cases: Sequence[Case], answers: Sequence[KernelTime | Skip]
 ) -> Mapping[str, Skip]:
     """Why sites could not be timed, where none of their candidates could be."""
-    pairs = ((case.candidate.site.name, answer) for case, answer in zip(cases, answers, strict=True))
+    names = [case.candidate.site.name for case in cases]
+    pairs = zip(names, answers, strict=True)
     return {n: answer for n, answer in pairs if isinstance(answer, Skip) and n not in prices}
 
 

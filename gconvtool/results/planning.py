@@ -32,6 +32,7 @@ class Planning:
 
     `limit` and `objective` are as they were said. `used` is what was lost or is left, in the words
     of the limit, and `holds` whether that is within it. `candidates` were fitted at their sites.
+    `scores` are those of a `metric` of the user's, before and after, where one was given.
     Where time is the objective, `times` are those of the converted sites, `predicted_ms` is the
     original's time less what they save, and `race` what the whole takes.
     """
@@ -41,6 +42,8 @@ class Planning:
     used: str
     holds: bool
     candidates: int
+    metric: str | None = None
+    scores: tuple[float, float] | None = None
     times: tuple[SiteTime, ...] = ()
     predicted_ms: float | None = None
     race: Race | None = None

@@ -38,7 +38,7 @@ def code(name: str) -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def found(name: str, source: str, wanted: str) -> Any:
+def found(source: str, wanted: str) -> Any:
     """The object of `module:object`.
 
     Raises:
@@ -46,5 +46,5 @@ def found(name: str, source: str, wanted: str) -> Any:
     """
     module, _, attribute = source.partition(":")
     if not module or not attribute:
-        raise InputError(f"{name}: write {wanted}")
+        raise InputError(f"{source}: write {wanted}")
     return getattr(importlib.import_module(module), attribute)

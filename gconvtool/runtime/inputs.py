@@ -270,7 +270,7 @@ def _layout(target: Input, wanted: str | None) -> tuple[int | None, int | None, 
 def _reader(source: str) -> Arrays:
     """All that a CalibrationDataReader gives: dicts of arrays until None."""
     with foreign.code(source):
-        found = foreign.found(source, source, "module:object, an object with get_next()")
+        found = foreign.found(source, "module:object, an object with get_next()")
         parts = _drained(source, found() if callable(found) else found)
     if not parts:
         raise InputError(f"{source}: get_next() gave nothing")

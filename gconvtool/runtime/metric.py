@@ -39,12 +39,11 @@ class Metric:
         """
         if not isinstance(source, str):
             return cls(getattr(source, "__qualname__", repr(source)), source)
-        name = f"--metric {source}"
-        with foreign.code(name):
-            function = foreign.found(name, source, WANTED)
+        with foreign.code(source):
+            function = foreign.found(source, WANTED)
         if not callable(function):
-            raise InputError(f"{name}: it is no function; write {WANTED}")
-        return cls(name, function)
+            raise InputError(f"{source}: it is no function; write {WANTED}")
+        return cls(source, function)
 
     def score(self, outputs: Mapping[str, NDArray[Any]], labels: NDArray[Any] | None) -> float:
         """What it makes of these.

@@ -108,6 +108,9 @@ def _planning(found: Planning) -> Iterator[Text]:
     """What was searched for and found; what was measured of the whole, and what was predicted."""
     verdict = "" if found.holds else ", which is over the limit"
     yield line(f"{'Goal':<{LABEL}} {found.limit}: {found.used}{verdict}", "bold")
+    if found.scores is not None:
+        before, after = (f"{score:.6g}" for score in found.scores)
+        yield line(f"{'Score':<{LABEL}} {before} → {after}, by {found.metric}")
     if found.race is not None:
         race, ratio = found.race, found.race.speedup
         yield _changed(
