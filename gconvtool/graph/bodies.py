@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from gconvtool.graph import control
+from gconvtool.graph.carriers import is_constant
 from gconvtool.graph.parts import drop_unread
 
 
@@ -71,7 +72,9 @@ def from_outside(graph: ir.Graph) -> set[ir.Value]:
 def forget(value: ir.Value | None) -> None:
     """Remove a constant that nothing reads any more, with all that only it was made of, each from
     the graph that it is in."""
-    if value is None or not isinstance(value.graph, ir.Graph):
+    if value is None or value.uses() or not isinstance(value.graph, ir.Graph):
+        return
+    if not is_constant(value):
         return
     maker = value.producer()
     made_of = () if maker is None else maker.inputs
