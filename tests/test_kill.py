@@ -91,7 +91,9 @@ def require_whole(folder: Path, out: Path, before: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("before", [None, b"an older file"])
+@pytest.mark.parametrize(
+    "before", [b"an older file", pytest.param(None, marks=pytest.mark.slow)], ids=["there", "new"]
+)
 def test_killed_while_it_writes(
     moment: str, before: bytes | None, folder: Path, tmp_path: Path
 ) -> None:

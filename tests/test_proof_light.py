@@ -23,8 +23,6 @@ from gconvtool.errors import InputError
 from gconvtool.notation import parse
 from gconvtool.results import Conversion
 
-QUICK = ("light_squeezenet",)
-"""That whose weights are few."""
 EXACT: Mapping[str, Mapping[str, Any]] = {
     "exact": {"exact": True},
     "densify": {"densify": True},
@@ -41,6 +39,8 @@ LOSSY = (
 )
 
 
+pytestmark = pytest.mark.slow
+
 GIANTS = ("light_bvlc_alexnet", "light_vgg19", "light_zfnet512")
 """Those with hundreds of megabytes of weights, for which one way of each kind has to do."""
 MOST_WEIGHTS = 400_000
@@ -51,12 +51,7 @@ that a recipe may be given, three of those with so many weights get it."""
 def pairs(ways: Iterable[str], enough: str) -> list[Any]:
     """Every architecture and every way, of giants one."""
     return [
-        pytest.param(
-            path,
-            way,
-            marks=() if path.stem in QUICK else pytest.mark.slow,
-            id=f"{path.stem}-{way}",
-        )
+        pytest.param(path, way, id=f"{path.stem}-{way}")
         for path in ARCHITECTURES
         for way in ways
         if path.stem not in GIANTS or way == enough
