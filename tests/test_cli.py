@@ -88,6 +88,7 @@ BENCH = {
 }  # fmt: skip
 TIMING = {
     "path", "median_ms", "p95_ms", "p99_ms", "create_ms", "first_run_ms", "macs", "params",
+    "size_bytes", "peak_memory_bytes",
 }  # fmt: skip
 FAILURE = {"schema", "tool", "model", "error", "exit_code"}
 

@@ -26,7 +26,7 @@ from gconvtool.pipeline.source import (
 )
 from gconvtool.plan import Selection
 from gconvtool.recipes import Recipe
-from gconvtool.results import Comparison, Drift, Gate, Interval, Verification
+from gconvtool.results import Comparison, Drift, Gate, Interval, Placed, Verification
 from gconvtool.runtime.inputs import Data, ImageOptions
 from gconvtool.runtime.session import Session, version
 from gconvtool.timing import machine, protocol, stats
@@ -150,7 +150,7 @@ def bench(
     measured_drift = _drift(pair, samples)
     counting = fed_like(feed, samples, first.network.batch(1))
     totals = [count(contestant.network, counting).totals for contestant in pair]
-    placement = {key: c.session().placement() for key, c in zip("ab", pair, strict=True)}
+    placement = {key: _placed(c.session()) for key, c in zip("ab", pair, strict=True)}
     measured = protocol.measure(
         lambda: first.session().runner(feeds),
         lambda: second.session().runner(feeds),
@@ -185,6 +185,10 @@ def _contestant(network: Network, provider: str, threads: int) -> _Contestant:
 def _converted(first: _Contestant, rewritten: Rewritten) -> _Contestant:
     network = Network(rewritten.model, f"{first.network.name}, converted")
     return replace(first, network=network, packed=network.packed())
+
+
+def _placed(session: Session) -> Mapping[str, Placed]:
+    return {provider: Placed(nodes) for provider, nodes in session.placement().items()}
 
 
 def _drift(pair: tuple[_Contestant, ...] | list[_Contestant], samples: Data) -> tuple[Drift, ...]:

@@ -208,7 +208,10 @@ def comparison(result: Comparison) -> Document:
         "provider": result.provider,
         "threads": result.threads,
         "batch": result.batch,
-        "placement": {key: dict(nodes) for key, nodes in result.placement.items()},
+        "placement": {
+            key: {provider: asdict(placed) for provider, placed in providers.items()}
+            for key, providers in result.placement.items()
+        },
         "machine": asdict(result.machine),
         "warnings": [*result.warnings, *judged.warnings, *result.measurement.warnings],
         "samples": asdict(result.measurement),

@@ -4,6 +4,18 @@ Units are in the names (`_ms`, `_bytes`, `_db`); a ratio has none. None means th
 not apply or is not known, and never zero.
 """
 
+from gconvtool.results.bench import (
+    BaselineCheck,
+    Calibration,
+    Cell,
+    Comparison,
+    Grid,
+    Machine,
+    Placed,
+    Ranking,
+    Solo,
+    Timing,
+)
 from gconvtool.results.conversion import FITS, Certificate, Conversion, Fit, SiteOutcome
 from gconvtool.results.costs import (
     Analysis,
@@ -26,33 +38,39 @@ from gconvtool.results.costs import (
     Unknown,
     WhatIf,
 )
+from gconvtool.results.diagnosis import Check, Diagnosis
 from gconvtool.results.drift import Drift, Verification
 from gconvtool.results.gate import Gate
 from gconvtool.results.kernels import CacheInfo, CacheShare, Estimate, KernelTime
+from gconvtool.results.layers import LayerRun, LayerTime, LayerTimes
 from gconvtool.results.planning import Planning, Race, SiteTime
 from gconvtool.results.timing import (
     Block,
-    Comparison,
     Interval,
     Judgement,
-    Machine,
     Measurement,
+    Recording,
     Round,
     Sample,
-    Timing,
+    SoloBlock,
     Verdict,
 )
 
 __all__ = [
     "FITS",
     "Analysis",
+    "BaselineCheck",
     "Block",
     "Bound",
     "CacheInfo",
     "CacheShare",
+    "Calibration",
+    "Cell",
     "Certificate",
+    "Check",
     "Comparison",
     "Conversion",
+    "Diagnosis",
     "Difference",
     "Drift",
     "Estimate",
@@ -60,18 +78,25 @@ __all__ = [
     "Failed",
     "Fit",
     "Gate",
+    "Grid",
     "Interval",
     "Judgement",
     "KernelTime",
     "KindTotal",
     "Layer",
     "LayerChange",
+    "LayerRun",
+    "LayerTime",
+    "LayerTimes",
     "Machine",
     "Measurement",
+    "Placed",
     "Placement",
     "Planning",
     "Prospect",
     "Race",
+    "Ranking",
+    "Recording",
     "Role",
     "Roofline",
     "Round",
@@ -79,6 +104,8 @@ __all__ = [
     "Saving",
     "SiteOutcome",
     "SiteTime",
+    "Solo",
+    "SoloBlock",
     "Stored",
     "Study",
     "SweepRow",

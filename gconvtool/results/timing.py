@@ -1,14 +1,9 @@
-"""What `bench` answers."""
+"""Two models timed against each other: the raw samples, and what may be said of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-
-from gconvtool.results.costs import Totals
-from gconvtool.results.drift import Drift
-from gconvtool.results.gate import Gate
 
 Verdict = Literal["faster", "slower", "same", "inconclusive"]
 
@@ -90,43 +85,18 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Timing:
-    """One model's latency. Percentiles that the sample count does not support are None."""
+class SoloBlock:
+    """Samples of one fresh session."""
 
-    path: str
-    median_ms: float
-    p95_ms: float | None
-    p99_ms: float | None
     create_ms: float
     first_run_ms: float
+    samples: tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Where a measurement was made; ratios travel between machines, milliseconds do not."""
+class Recording:
+    """The raw samples of one model by itself."""
 
-    system: str
-    processor: str
-    cpus: int
-    python: str
-    onnxruntime: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two models side by side: drift first, then time."""
-
-    a: Timing
-    b: Timing
-    judgement: Judgement
-    drift: tuple[Drift, ...]
-    drift_source: str
-    provider: str
-    threads: int
-    batch: int
-    placement: Mapping[str, Mapping[str, int]]
-    machine: Machine
-    macs: tuple[Totals, Totals]
-    gates: tuple[Gate, ...]
-    measurement: Measurement
+    blocks: tuple[SoloBlock, ...]
+    runs_per_sample: int
     warnings: tuple[str, ...] = ()

@@ -1,0 +1,25 @@
+"""What `doctor` answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Health = Literal["ok", "warning", "failed", "unknown"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: what was found, and what to do where it is not well."""
+
+    name: str
+    health: Health
+    found: str
+    advice: str | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The checks, in the order in which trouble should be sought."""
+
+    checks: tuple[Check, ...]
