@@ -72,7 +72,7 @@ def cases(model: ir.Model, *recipes: str) -> list[Case]:
 
 def test_what_is_saved_is_the_difference_of_the_weights(model: ir.Model) -> None:
     wanted = cases(model, "groups=4", "separable:rank=1")
-    for case, time in zip(wanted, measure(model, wanted, bench(Machine())), strict=True):
+    for case, time in zip(wanted, measure(model, wanted, bench(Machine())).cases, strict=True):
         assert isinstance(time, KernelTime)
         spared = case.candidate.weights_before - case.candidate.weights_after
         assert time.saved.ns == pytest.approx(spared, rel=1e-6)
@@ -89,9 +89,9 @@ def test_layers_that_are_alike_are_timed_once(model: ir.Model) -> None:
 
 def test_what_was_timed_is_not_timed_again(model: ir.Model, tmp_path: Path) -> None:
     wanted = cases(model, "groups=4", "separable:rank=2")
-    first = measure(model, wanted, bench(Machine(), tmp_path))
+    first = measure(model, wanted, bench(Machine(), tmp_path)).cases
     machine = Machine()
-    again = measure(model, wanted, bench(machine, tmp_path))
+    again = measure(model, wanted, bench(machine, tmp_path)).cases
     assert len(machine.opened) == 3  # the dense ones, to bring all times to one moment
     for a, b in zip(first, again, strict=True):
         assert isinstance(a, KernelTime)
@@ -119,7 +119,7 @@ def test_what_does_not_open_is_skipped_with_its_reason(model: ir.Model) -> None:
         return machine.open(opened)
 
     wanted = cases(model, "groups=4", "groups=2")
-    made = measure(model, wanted, Bench(picky, machine.clock, Cache(HERE, None)))
+    made = measure(model, wanted, Bench(picky, machine.clock, Cache(HERE, None))).cases
     skipped = [time for time in made if isinstance(time, Skip)]
     assert {skip.reason for skip in skipped} == {"no groups here"}
     assert len(skipped) == len(made) / 2
@@ -136,7 +136,7 @@ def test_open_sizes_are_not_timed() -> None:
     made = ir.from_proto(network(text))
     shapes.infer(made)
     assert all(
-        isinstance(t, Skip) for t in measure(made, cases(made, "groups=4"), bench(Machine()))
+        isinstance(t, Skip) for t in measure(made, cases(made, "groups=4"), bench(Machine())).cases
     )
 
 
@@ -157,10 +157,18 @@ def test_times_of_all_races_are_of_one_moment(model: ir.Model) -> None:
         return runner
 
     wanted = cases(model, "groups=4")
-    made = measure(model, wanted, Bench(tiring, machine.clock, Cache(HERE, None)))
+    made = measure(model, wanted, Bench(tiring, machine.clock, Cache(HERE, None))).cases
     dense = {time.dense.ns for time in made if isinstance(time, KernelTime)}
     last = 1.2 ** np.arange(6, 9) * 32 * 32 * 9
     assert sorted(dense) == pytest.approx(sorted(last), rel=0.02)
+
+
+def test_the_network_is_timed_at_the_same_moment(model: ir.Model) -> None:
+    machine = Machine()
+    whole = machine.open(model)
+    made = measure(model, cases(model, "groups=4"), bench(machine), whole=whole)
+    assert made.whole_ns == pytest.approx(4 * 32 * 32 * 9, rel=1e-6)
+    assert measure(model, cases(model, "groups=4"), bench(machine)).whole_ns is None
 
 
 def test_of_spellings_the_one_that_saves_most_is_taken(model: ir.Model) -> None:
@@ -169,7 +177,7 @@ def test_of_spellings_the_one_that_saves_most_is_taken(model: ir.Model) -> None:
     assert isinstance(candidate, Candidate)
     wanted = [Case(candidate, "sum"), Case(candidate, "multiplier")]
     machine = Machine()
-    times = measure(model, wanted, bench(machine))
+    times = measure(model, wanted, bench(machine)).cases
     best = fastest(wanted, times)
     assert list(best) == [("b", candidate.recipe)]
     assert best["b", candidate.recipe][0] is wanted[0]  # as fast as the other, and the first

@@ -162,13 +162,34 @@ def priced(now: float, then: float, kept: Mapping[str, str] = MappingProxyType({
     """Every candidate of every site takes so many nanoseconds, but for those that are kept."""
 
     def timed(
-        request: object, found: object, fixed: object, offers: scales.Offers, *, remember: bool
+        request: object,
+        found: object,
+        fixed: object,
+        offers: scales.Offers,
+        feeds: object,
+        *,
+        remember: bool,
     ) -> Priced:
         found_ = {n: Price(now, {c.recipe: then for c in cs}) for n, cs in offers.items()}
         told = {name: Skip(reason) for name, reason in kept.items()}
-        return Priced({n: p for n, p in found_.items() if n not in told}, told, ("told",))
+        return Priced(
+            {n: p for n, p in found_.items() if n not in told}, told, ("told",), whole_ns=20e6
+        )
 
     return timed
+
+
+def by_weights(
+    request: object, found: object, fixed: object, offers: scales.Offers, *_: object, remember: bool
+) -> Priced:
+    """A nanosecond a weight."""
+    return Priced(
+        {
+            name: Price(cs[0].weights_before, {c.recipe: c.weights_after for c in cs})
+            for name, cs in offers.items()
+        },
+        whole_ns=1e5,
+    )
 
 
 def race(*speedups: float, width: float = 0.0) -> object:
@@ -191,9 +212,23 @@ def test_what_sites_save_is_predicted_of_the_whole(
     made = searched(data, max_drop="0.4")
     assert made.planning is not None
     assert made.planning.race is not None
-    assert made.planning.predicted_ms == pytest.approx(10 - 2 * len(made.converted))
+    assert made.planning.predicted_ms == pytest.approx(10 - len(made.converted))
     assert [t.before_ms - t.after_ms for t in made.planning.times] == [2.0] * len(made.converted)
     assert "told" in made.warnings
+
+
+def test_one_recipe_everywhere_is_taken_where_it_is_better(
+    data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Choices by site are taken away, so that anything is better."""
+    monkeypatch.setattr(scales, "timed", by_weights)
+    monkeypatch.setattr(planner, "race", race(2.0))
+    monkeypatch.setattr(scales.Scales, "within", lambda self, budget: {})
+    made = gconvtool.convert(residual(), data=data, goal=goal(max_drop="0.3"), threads=1)
+    assert len({site.recipe for site in made.converted}) == 1
+    assert len(made.converted) > 1
+    assert made.planning is not None
+    assert made.planning.holds
 
 
 def test_sites_are_given_back_where_the_whole_is_not_faster(

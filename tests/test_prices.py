@@ -17,6 +17,7 @@ from gconvtool.plan import Selection
 from gconvtool.recipes import Candidate, propose
 from gconvtool.results import Layer
 from gconvtool.results.kernels import Estimate, KernelTime
+from gconvtool.runtime.kernels import Times
 
 HALF, QUARTER = parse("groups=2"), parse("groups=4")
 
@@ -44,7 +45,7 @@ def layer(name: str, macs: int | None, parent: str | None = None, times: int | N
 
 
 def measured(monkeypatch: pytest.MonkeyPatch, *times: KernelTime | Skip) -> None:
-    monkeypatch.setattr(prices, "measure", lambda *_: times)
+    monkeypatch.setattr(prices, "measure", lambda *_: Times(times, 20.0))
 
 
 Asked = tuple[Request, Ground, dict[str, tuple[Candidate, ...]]]
@@ -52,12 +53,14 @@ Asked = tuple[Request, Ground, dict[str, tuple[Candidate, ...]]]
 
 def priced(asked: Asked) -> prices.Priced:
     request, found, offers = asked
-    return prices.timed(request, found, found.base, offers, remember=False)
+    feeds = {"x": images(1)}
+    return prices.timed(request, found, found.base, offers, feeds, remember=False)
 
 
 def timed(asked: Asked) -> prices.Prices:
     made = priced(asked)
     assert made.warnings == ()
+    assert made.whole_ns == 20
     return made.prices
 
 

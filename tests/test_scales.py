@@ -24,6 +24,7 @@ from gconvtool.pipeline.source import Feed, Network
 from gconvtool.pipeline.trials import Trial
 from gconvtool.plan import Selection
 from gconvtool.recipes import Candidate
+from gconvtool.runtime.inputs import Arrays
 
 HALF, QUARTER = parse("groups=2"), parse("groups=4")
 COSTS = {"a": (10.0, {HALF: 6.0, QUARTER: 3.0}), "b": (20.0, {HALF: 15.0})}
@@ -58,6 +59,8 @@ def weighed(**others: Any) -> Scales:
         "kept": {"stem": Skip("too few channels")},
         "macs": 1000,
         "feeds": {},
+        "whole_ns": None,
+        "began_s": 0.0,
     }
     return Scales(**{**known, **others})
 
@@ -142,7 +145,13 @@ def test_all_sites_are_known_or_have_a_reason(request_: Request) -> None:
 
 def test_only_what_costs_less_is_tried(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     def timed(
-        request: Request, found: Ground, fixed: ir.Model, offers: scales.Offers, *, remember: bool
+        request: Request,
+        found: Ground,
+        fixed: ir.Model,
+        offers: scales.Offers,
+        feeds: Arrays,
+        *,
+        remember: bool,
     ) -> Priced:
         then = {n: {c.recipe: 9.0 for c in cs} | {cs[0].recipe: 1.0} for n, cs in offers.items()}
         return Priced({n: Price(5.0, recipes) for n, recipes in then.items()})
@@ -179,3 +188,17 @@ def test_macs_that_are_not_known_cannot_be_limited(request_: Request) -> None:
     model = ir.from_proto(network(UNCOUNTABLE))
     with pytest.raises(InputError, match="some MACs of the network are not known"):
         weigh(replace(request_, network=Network.open(model)), max_macs="50%")
+
+
+def test_one_recipe_everywhere_is_a_choice_of_every_recipe() -> None:
+    found = weighed()
+    recipes = {recipe for losses in LOSSES.values() for recipe in losses}
+    made = {next(iter(p.values())).candidate.recipe: set(p) for p in found.uniform()}
+    assert made == {r: {n for n, losses in LOSSES.items() if r in losses} for r in recipes}
+
+
+def test_what_a_choice_is_thought_to_lose_is_the_sum_over_its_sites() -> None:
+    found = weighed()
+    for picks in found.uniform():
+        expected = sum(PASSED_ON[n] * LOSSES[n][t.candidate.recipe] for n, t in picks.items())
+        assert found.loss(picks) == expected

@@ -6,6 +6,10 @@ until the loss is about what is allowed. That is first done with networks that a
 trials, which costs a run over the samples each. Then the real thing is made, site after site fitted
 to what really flows in, which loses less, and the budget moves again.
 
+One recipe everywhere is a choice, too. Where that promises to be faster than what was found, and
+loses no more than is allowed when it is put together, it is made and judged like the others: what
+is known of sites says little of how their errors meet.
+
 The result is timed as a whole before it is believed. Where it is not faster although its parts
 were, the half of its sites that save least are given back. A limit on costs goes the other way: the
 budget is one of costs, and the loss is as small as can be.
@@ -25,12 +29,20 @@ from gconvtool.pipeline.ground import Request
 from gconvtool.pipeline.racing import race
 from gconvtool.pipeline.rewrite import Rewritten
 from gconvtool.pipeline.scales import Picks, Scales, weigh
-from gconvtool.pipeline.steering import Steering, steer
+from gconvtool.pipeline.steering import STEP, Steering, steer
 from gconvtool.results.planning import Planning, Race, SiteTime
 
-LOOKS, ROUNDS = 8, 3
+LOOKS, ROUNDS = 8, 5
 """Choices that are judged as they are put together, and those that are really made; twice as many
 as long as none of them holds."""
+RIVALS, RIVAL_LOSS = 3, 4.0
+"""Choices of one recipe that are looked at: those that lose up to so many times the budget."""
+RACES = 3
+"""Of the whole, until it is faster for certain; and conversions until a cost is low enough."""
+REAL_STEP = 3.0
+"""The most by which the budget of what is really made changes at once."""
+LONG_S = 180.0
+"""Once a search took this long and something holds, nothing more is made."""
 BUDGETS = 40
 """That are tried; most lead to a choice that was judged before."""
 FURTHER = 1.4
@@ -84,39 +96,96 @@ def search(request: Request, goal: Goal, *, remember: bool = True) -> tuple[Rewr
 
 
 def _within_loss(scales: Scales, limit: LossLimit, *, timed: bool) -> _Made:
-    rounds: list[_Made] = []
+    best = _Best(scales, limit)
 
     def together(picks: Picks) -> float:
         return _lost(limit, scales.put_together(picks))
 
-    def really(picks: Picks) -> float:
-        rounds.append(_judged(scales, limit, picks))
-        return rounds[-1].used
-
-    budget = _steered(scales, limit, _start(limit), together, LOOKS)
-    _steered(scales, limit, budget * FURTHER, really, ROUNDS)
-    if not rounds:
+    budget = _steered(scales, limit, _start(limit), _Looks(scales, limit, together, LOOKS))
+    really = _Looks(
+        scales, limit, best.make, ROUNDS, lambda: best.holds and scales.seconds > LONG_S
+    )
+    budget = _steered(scales, limit, budget * FURTHER, really, REAL_STEP)
+    if not best.will_do:
+        _challenged(scales, limit, best, budget, together)
+    if best.made is None:
         raise _nothing(scales, f" within {limit}: no candidate costs less and loses as little")
-    best = min(rounds, key=lambda made: (not made.holds and made.used, -_saved(scales, made.picks)))
-    return _raced(scales, limit, best) if timed else best
+    return _raced(scales, limit, best.made) if timed else best.made
+
+
+class _Best:
+    """Makes choices for real, and keeps the best: the cheapest that holds, or else the nearest."""
+
+    def __init__(self, scales: Scales, limit: LossLimit) -> None:
+        self._scales, self._limit = scales, limit
+        self.made: _Made | None = None
+
+    @property
+    def holds(self) -> bool:
+        """There is one within the limit."""
+        return self.made is not None and self.made.holds
+
+    @property
+    def will_do(self) -> bool:
+        """There is, and the search has gone on for long."""
+        return self.holds and self._scales.seconds > LONG_S
+
+    @property
+    def saved(self) -> float:
+        """What it saves; nothing where none holds."""
+        return _saved(self._scales, self.made.picks) if self.made and self.holds else 0.0
+
+    def make(self, picks: Picks) -> float:
+        """What a choice really loses."""
+        made = _judged(self._scales, self._limit, picks)
+        if self.made is None or self._rank(made) < self._rank(self.made):
+            self.made = made
+        return made.used
+
+    def _rank(self, made: _Made) -> tuple[float, float]:
+        return (not made.holds and made.used), -_saved(self._scales, made.picks)
+
+
+def _challenged(
+    scales: Scales, limit: LossLimit, best: _Best, budget: float, judge: Callable[[Picks], float]
+) -> None:
+    """Make the fastest choice of one recipe that may be better than the best."""
+    rivals = [
+        picks
+        for picks in scales.uniform()
+        if _saved(scales, picks) > best.saved and scales.loss(picks) <= RIVAL_LOSS * budget
+    ]
+    for picks in sorted(rivals, key=lambda picks: -_saved(scales, picks))[:RIVALS]:
+        if judge(picks) <= _allowed(limit):
+            best.make(picks)
+            return
 
 
 def _steered(
-    scales: Scales, limit: LossLimit, budget: float, judge: Callable[[Picks], float], most: int
+    scales: Scales, limit: LossLimit, budget: float, looks: _Looks, step: float = STEP
 ) -> float:
-    """A budget at which choices lose what is allowed, by what a judge says of so many of them."""
-    allowed = Judged(None, limit.most).limit
-    looks = _Looks(scales, judge, allowed, most)
-    return steer(Steering(allowed, GROWTH.get(limit.kind, 2.0)), budget, looks.use)
+    """A budget at which choices lose what is allowed, by looks at so many of them."""
+    return steer(Steering(_allowed(limit), GROWTH.get(limit.kind, 2.0), step), budget, looks.use)
+
+
+def _allowed(limit: LossLimit) -> float:
+    """The most that holds, with what is forgiven for rounding."""
+    return Judged(None, limit.most).limit
 
 
 class _Looks:
     """Has choices judged, each once; one that changes nothing loses nothing."""
 
     def __init__(
-        self, scales: Scales, judge: Callable[[Picks], float], allowed: float, most: int
+        self,
+        scales: Scales,
+        limit: LossLimit,
+        judge: Callable[[Picks], float],
+        most: int,
+        late: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._scales, self._judge, self._allowed, self._most = scales, judge, allowed, most
+        self._scales, self._limit, self._judge, self._most = scales, limit, judge, most
+        self._late = late
         self._used: dict[_Key, float] = {}
         self._budgets = 0
 
@@ -137,13 +206,13 @@ class _Looks:
     @property
     def _enough(self) -> bool:
         judged = [used for key, used in self._used.items() if key]
-        held = any(used <= self._allowed for used in judged)
-        return len(judged) >= (self._most if held else 2 * self._most)
+        held = any(used <= _allowed(self._limit) for used in judged)
+        return self._late() or len(judged) >= (self._most if held else 2 * self._most)
 
 
 def _raced(scales: Scales, limit: LossLimit, made: _Made) -> _Made:
     """The same with its time; with fewer sites if it is not faster, which loses less too."""
-    for _ in range(ROUNDS):
+    for _ in range(RACES):
         raced = race(scales.request, scales.feeds, made.rewritten)
         if raced.speedup.low > 1:
             return replace(made, race=raced)
@@ -197,7 +266,7 @@ def _within_cost(scales: Scales, limit: CostLimit) -> _Made:
     seen, best = set[_Key](), None
     if aim >= before:
         raise VerificationError(f"{scales.request.network.name}: {limit} holds as it is")
-    for _ in range(ROUNDS):
+    for _ in range(RACES):
         picks = scales.costing(most)
         if not picks or _key(picks) in seen:
             break
@@ -257,7 +326,6 @@ def _nothing(scales: Scales, why: str) -> VerificationError:
 
 def _planning(scales: Scales, goal: Goal, made: _Made) -> Planning:
     times = tuple(_times(scales, made.picks)) if goal.objective == "latency" else ()
-    saved_ms = sum(time.before_ms - time.after_ms for time in times)
     metric = scales.jury.metric
     return Planning(
         limit=str(goal.limit),
@@ -268,9 +336,16 @@ def _planning(scales: Scales, goal: Goal, made: _Made) -> Planning:
         metric=None if metric is None else metric.name,
         scores=made.scores,
         times=times,
-        predicted_ms=None if made.race is None else made.race.before_ms - saved_ms,
+        predicted_ms=_predicted_ms(scales, made),
         race=made.race,
     )
+
+
+def _predicted_ms(scales: Scales, made: _Made) -> float | None:
+    """The time of the whole now, less the share that its parts saved when all were timed."""
+    if made.race is None or scales.whole_ns is None:
+        return None
+    return made.race.before_ms * (1 - _saved(scales, made.picks) / scales.whole_ns)
 
 
 def _times(scales: Scales, picks: Picks) -> Iterator[SiteTime]:

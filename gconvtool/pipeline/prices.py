@@ -23,8 +23,9 @@ from gconvtool.results import Layer
 from gconvtool.results.kernels import KernelTime
 from gconvtool.runtime.cache import Cache, Circumstances, default_folder
 from gconvtool.runtime.calibrate import Followers
+from gconvtool.runtime.inputs import Arrays
 from gconvtool.runtime.kernels import PROTOCOL, Bench, Case, fastest, measure, sessions
-from gconvtool.runtime.session import version
+from gconvtool.runtime.session import Session, version
 from gconvtool.timing.machine import SystemClock, cpu_budget, identity
 
 BUDGET_S = 45.0
@@ -48,11 +49,15 @@ Prices = Mapping[str, Price]
 
 @dataclass(frozen=True)
 class Priced:
-    """Prices by site, why others have none, and warnings."""
+    """Prices by site, why others have none, and warnings.
+
+    `whole_ns` is the time of the network as it is, at the moment that the prices are of.
+    """
 
     prices: Prices
     kept: Mapping[str, Skip] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    whole_ns: float | None = None
 
     def paying(self, offers: Offers) -> tuple[Offers, Mapping[str, Skip]]:
         """The candidates that cost less than what is there, and why other sites have none."""
@@ -94,11 +99,17 @@ def run_macs(layers: Iterable[Layer]) -> Mapping[str, int | None]:
 
 
 def timed(
-    request: Request, ground: Ground, fixed: ir.Model, offers: Offers, *, remember: bool
+    request: Request,
+    ground: Ground,
+    fixed: ir.Model,
+    offers: Offers,
+    feeds: Arrays,
+    *,
+    remember: bool,
 ) -> Priced:
     """Prices in nanoseconds, those of sites that share a weight together.
 
-    `fixed` is the network with the sizes that it is planned for.
+    `fixed` is the network with the sizes that it is planned for, which `feeds` have.
     """
     threads = request.threads or cpu_budget()
     told = Circumstances(identity(), version(), "cpu", threads, PROTOCOL)
@@ -111,12 +122,14 @@ def timed(
         lambda what, done, total: request.progress(f"timing {what}", done, total),
     )
     cases = [Case(c, request.method.spelling) for c in chain.from_iterable(offers.values())]
+    whole = Session(request.network.packed(), threads=threads, name=request.network.name)
     try:
-        answers = measure(fixed, cases, bench, BUDGET_S)
+        times = measure(fixed, cases, bench, BUDGET_S, whole.runner(feeds))
     finally:
         cache.close()
-    prices = dict(_prices(ground.followers, offers, cases, answers))
-    return Priced(prices, _refused(prices, cases, answers), tuple(cache.warnings))
+    prices = dict(_prices(ground.followers, offers, cases, times.cases))
+    kept = _refused(prices, cases, times.cases)
+    return Priced(prices, kept, tuple(cache.warnings), times.whole_ns)
 
 
 def _prices(

@@ -8,6 +8,7 @@ knapsack   the choice whose losses add up to a budget, or whose costs do
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +52,8 @@ class Scales:
     """What is known of all candidates.
 
     `split` are the samples, drawn once; `kept` the sites without candidates that cost less, `feeds`
-    what to time the whole with, `macs` what the whole has of them.
+    what to time the whole with, `macs` what the whole has of them, `whole_ns` its time at the
+    moment that prices are of, if they are times, `began_s` when the search began.
     """
 
     request: Request
@@ -64,7 +66,14 @@ class Scales:
     kept: Mapping[str, Skip]
     macs: int
     feeds: Arrays
+    whole_ns: float | None
+    began_s: float
     warnings: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """For how long the search has been going on."""
+        return time.monotonic() - self.began_s
 
     def within(self, budget: float) -> Picks:
         """The cheapest choice whose squared errors add up to no more than that."""
@@ -82,6 +91,21 @@ class Scales:
         choices = knapsack.front(self._options())
         assert not isinstance(choices, Skip), "all can stay as it is"
         yield from ((choice, self._picks(choice)) for choice in choices)
+
+    def uniform(self) -> Iterator[Picks]:
+        """Of every recipe, the choice that takes it at all sites that can have it."""
+        recipes = dict.fromkeys(t.candidate.recipe for tried in self.trials.values() for t in tried)
+        for recipe in recipes:
+            yield {
+                name: trial
+                for name, tried in self.trials.items()
+                for trial in tried
+                if trial.candidate.recipe == recipe
+            }
+
+    def loss(self, picks: Picks) -> float:
+        """The squared error that a choice is thought to pass on."""
+        return sum(self.passed_on[name] * trial.loss for name, trial in picks.items())
 
     def _options(self) -> list[list[Option]]:
         """To stay as it is, and the candidates, for every site in order."""
@@ -138,6 +162,7 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
         InputError: there are no data, or the goal cannot be judged on them.
         VerificationError: no site has a candidate that costs less.
     """
+    began_s = time.monotonic()
     metric = None if goal.metric is None else Metric.of(goal.metric)
     split = _split(request)
     found = ground(request, every=True)
@@ -148,8 +173,9 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
     _require(request, offers, kept.values())
     jury = _jury(request, split, goal.limit, metric)
     before = _counted(count(request.network, feed).totals, goal.limit)
+    feeds = _feeds(fixed, split)
     if goal.objective == "latency":
-        priced = timed(request, found, fixed, offers, remember=remember)
+        priced = timed(request, found, fixed, offers, feeds, remember=remember)
     else:
         layers = tally.analysis(request.network.name, facts, {}).layers
         priced = counted(offers, layers, found.followers, goal.objective)
@@ -167,7 +193,9 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
         prices={name: priced.prices[name] for name in trials},
         kept={**kept, **idle, **misfits},
         macs=before.macs,
-        feeds=_feeds(fixed, split),
+        feeds=feeds,
+        whole_ns=priced.whole_ns,
+        began_s=began_s,
         warnings=priced.warnings,
     )
 

@@ -61,6 +61,17 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Times:
+    """How long cases take, in their order, and the network itself, all at one moment.
+
+    A Skip where sizes are not known, or where onnxruntime does not run the convolution.
+    """
+
+    cases: tuple[KernelTime | Skip, ...]
+    whole_ns: float | None = None
+
+
+@dataclass(frozen=True)
 class Bench:
     """What times are taken with; `told` hears what is being timed, how many are done, of how many.
 
@@ -75,9 +86,13 @@ class Bench:
 
 
 def measure(
-    base: ir.Model, cases: Sequence[Case], bench: Bench, budget_s: float = BUDGET_S
-) -> tuple[KernelTime | Skip, ...]:
-    """How long each case takes against the dense convolution, in the order of the cases.
+    base: ir.Model,
+    cases: Sequence[Case],
+    bench: Bench,
+    budget_s: float = BUDGET_S,
+    whole: Runner | None = None,
+) -> Times:
+    """How long each case takes against the dense convolution.
 
     Args:
         base: the network that is to be rewritten, everything exact done to it already, shapes
@@ -85,9 +100,7 @@ def measure(
         cases: what to time; several spellings of a recipe are several cases.
         bench: sessions, clock and cache.
         budget_s: for what the cache does not know. Every case is timed in 12 rounds at least.
-
-    Returns:
-        Times; a Skip where sizes are not known, or where onnxruntime does not run the convolution.
+        whole: runs the network itself, which is then timed in the same race as the dense excerpts.
     """
     races = _Races(base)
     pairs = [races.enter(case) for case in cases]
@@ -102,10 +115,12 @@ def measure(
         share_s = (end_ns - bench.clock.wall_ns()) / S_NS * len(wanted) / left
         answers.update(_timed(race, wanted, bench, share_s))
         left -= len(wanted)
-    scales = _scales(races, answers, bench)
-    return tuple(
-        pair if isinstance(pair, Skip) else _scaled(answers[pair], scales.get(pair.dense, 1.0))
-        for pair in pairs
+    now = _together(races, answers, bench, whole)
+    return Times(
+        tuple(
+            pair if isinstance(pair, Skip) else now.scaled(pair, answers[pair]) for pair in pairs
+        ),
+        now.whole_ns,
     )
 
 
@@ -223,10 +238,32 @@ def _timed(
     return {**refused, **dict(zip(ready, times, strict=True))}
 
 
-def _scales(
-    races: _Races, answers: Mapping[Pair, KernelTime | Skip], bench: Bench
-) -> Mapping[str, float]:
+@dataclass(frozen=True)
+class _Moment:
     """What brings the times of every race to one moment, by the digests of dense excerpts."""
+
+    scales: Mapping[str, float]
+    whole_ns: float | None
+
+    def scaled(self, pair: Pair, answer: KernelTime | Skip) -> KernelTime | Skip:
+        """The same as it would be at that moment."""
+        if isinstance(answer, Skip):
+            return answer
+        scale = self.scales.get(pair.dense, 1.0)
+        time, dense, saved = (
+            Estimate(part.ns * scale, part.error_ns * scale)
+            for part in (answer.time, answer.dense, answer.saved)
+        )
+        return replace(answer, time=time, dense=dense, saved=saved)
+
+
+def _together(
+    races: _Races,
+    answers: Mapping[Pair, KernelTime | Skip],
+    bench: Bench,
+    whole: Runner | None,
+) -> _Moment:
+    """One more race, of the network and of all dense excerpts."""
     known = {
         pair.dense: answer.dense.ns
         for pair, answer in answers.items()
@@ -238,24 +275,14 @@ def _scales(
         for told, runner in opened.items()
         if told in known and not isinstance(runner, Skip)
     }
-    if len(ready) < 2:
-        return {}
-    first, *others = ready.values()
+    runners = [*ready.values(), *([] if whole is None else [whole])]
+    if len(runners) < 2:
+        return _Moment({}, None)
     rng, clock = Random(bench.seed), bench.clock
-    times = compete(first, others, clock=clock, rng=rng, budget_s=TOGETHER_S)
+    times = compete(runners[0], runners[1:], clock=clock, rng=rng, budget_s=TOGETHER_S)
     together = [times[0].dense.ns, *(time.time.ns for time in times)]
-    return {told: ns / known[told] for told, ns in zip(ready, together, strict=True)}
-
-
-def _scaled(answer: KernelTime | Skip, scale: float) -> KernelTime | Skip:
-    if isinstance(answer, Skip):
-        return answer
-    parts = (
-        Estimate(part.ns * scale, part.error_ns * scale)
-        for part in (answer.time, answer.dense, answer.saved)
-    )
-    time, dense, saved = parts
-    return replace(answer, time=time, dense=dense, saved=saved)
+    scales = {told: ns / known[told] for told, ns in zip(ready, together, strict=False)}
+    return _Moment(scales, None if whole is None else together[-1])
 
 
 def _opened(model: ir.Model, bench: Bench) -> Runner | Skip:
