@@ -18,6 +18,7 @@ from typing import TypeAlias
 from gconvtool.errors import InputError
 from gconvtool.facts import ConvSite, Skip
 from gconvtool.recipes import Candidate, Grouped, Monarch, Recipe, propose
+from gconvtool.spellings import Spelling
 
 SHARES = (Grouped, Monarch)
 """Recipes whose groups are chosen among the channels and filters."""
@@ -79,25 +80,28 @@ class Entry:
     """A line of a plan that is kept: what a site becomes.
 
     `channels` are the groups to make, None to have them found; `error` is what was left when it
-    was fitted, None where that is not known.
+    was fitted, None where that is not known; `spelling` how it is written, None as all others are.
     """
 
     name: str
     recipe: Recipe
     channels: Channels | None = None
     error: float | None = None
+    spelling: Spelling | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
     """What will be done: `steps` in topological order, and the sites that stay, with reasons.
 
-    `channels` holds the groups of those steps whose groups need not be found any more.
+    `channels` holds the groups of those steps whose groups need not be found any more, `spellings`
+    how those are written that are not written as all others are.
     """
 
     steps: tuple[Candidate, ...]
     kept: Mapping[str, Skip]
     channels: Mapping[str, Channels] = field(default_factory=dict)
+    spellings: Mapping[str, Spelling] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,8 @@ def replay(
     plan = _gathered(
         (name, _repeat(site, refused, wanted.get(name), selection)) for name, site in known.items()
     )
-    return Plan(plan.steps, plan.kept, dict(_groups(plan.steps, wanted)))
+    spelled = {name: entry.spelling for name, entry in wanted.items() if entry.spelling}
+    return Plan(plan.steps, plan.kept, dict(_groups(plan.steps, wanted)), spelled)
 
 
 def together(plan: Plan, families: Iterable[Sequence[str]]) -> Plan:

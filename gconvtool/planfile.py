@@ -27,7 +27,7 @@ from gconvtool.spellings import SPELLINGS, Spelling
 SCHEMA = "gconvtool.plan/1"
 AGAIN = "convert --save-plan writes one"
 KEYS = ("schema", "tool", "model", "seed", "samples", "spelling", "sites", "kept")
-SITE_KEYS = ("name", "recipe", "channels", "error")
+SITE_KEYS = ("name", "recipe", "spelling", "channels", "error")
 SIDES = ("inputs", "outputs")
 KEPT_KEYS = ("name", "reason")
 LARGEST = 2**63 - 1
@@ -152,11 +152,12 @@ def _plan(document: object) -> PlanFile:
     )
 
 
-def _spelling(document: Mapping[str, Any]) -> Spelling | None:
-    word = _word(document, "spelling", TOP)
+def _spelling(table: Mapping[str, Any], where: str = TOP) -> Spelling | None:
+    word = _word(table, "spelling", where)
     known = next((spelling for spelling in SPELLINGS if spelling == word), None)
     if word is not None and known is None:
-        raise InputError(f"spelling is {_shown(word)}; known are {', '.join(SPELLINGS)}")
+        place = "" if where == TOP else f"{where}: "
+        raise InputError(f"{place}spelling is {_shown(word)}; known are {', '.join(SPELLINGS)}")
     return known
 
 
@@ -166,7 +167,8 @@ def _entry(site: object, where: str) -> Entry:
     where = f"site {_called(name)}"
     _check_keys(table, SITE_KEYS, where)
     recipe = _recipe(_needed(table, "recipe", where), where)
-    return Entry(name, recipe, _channels(table, recipe, where), _error(table, where))
+    channels, error = _channels(table, recipe, where), _error(table, where)
+    return Entry(name, recipe, channels, error, _spelling(table, where))
 
 
 def _recipe(text: str, where: str) -> Recipe:
@@ -271,6 +273,7 @@ def _site_document(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "recipe": notation.written(entry.recipe),
+        **({} if entry.spelling is None else {"spelling": entry.spelling}),
         **({} if channels is None else {"channels": _sides(channels)}),
         "error": entry.error if known else None,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import Counter
 from dataclasses import replace
 
 import nets
@@ -324,6 +325,26 @@ def test_spellings_differ_in_nothing_but_the_nodes(folder, spelling):
     nodes = onnx.load(folder / f"{spelling}.onnx").graph.node
     groups = [a.i for node in nodes for a in node.attribute if a.name == "group" and a.i > 1]
     assert (not groups) == (spelling == "split")
+
+
+def test_one_site_of_a_plan_may_be_written_otherwise(folder):
+    """Of rank 2: four convolutions and an Add as a sum, two convolutions as a multiplier."""
+    plan = folder / "plan.json"
+    converted(folder, Separable(2), save_plan=plan)
+    saved = json.loads(plan.read_text())
+    saved["sites"][0]["spelling"] = "multiplier"
+    plan.write_text(json.dumps(saved))
+    again = folder / "again.json"
+    converted(folder, None, "other.onnx", plan=plan, save_plan=again)
+    assert json.loads(again.read_text())["sites"][0]["spelling"] == "multiplier"
+    before, after = (
+        Counter(node.op_type for node in onnx.load(folder / f"{name}.onnx").graph.node)
+        for name in ("out", "other")
+    )
+    assert before - after == Counter({"Conv": 2, "Add": 1})
+    x = nets.images(4, seed=5)
+    a, b = (Session(folder / f"{n}.onnx").run({"x": x})["scores"] for n in ("out", "other"))
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
 def test_groups_that_a_convolution_has_are_converted_each_on_its_own(tmp_path):

@@ -17,7 +17,7 @@ from gconvtool.graph import shapes
 from gconvtool.graph.survey import survey
 from gconvtool.notation import parse
 from gconvtool.recipes import Candidate, propose
-from gconvtool.results.kernels import KernelTime
+from gconvtool.results.kernels import Estimate, KernelTime
 from gconvtool.runtime.cache import Cache, Circumstances
 from gconvtool.runtime.kernels import Bench, Case, fastest, measure, sessions
 
@@ -181,6 +181,20 @@ def test_of_spellings_the_one_that_saves_most_is_taken(model: ir.Model) -> None:
     best = fastest(wanted, times)
     assert list(best) == [("b", candidate.recipe)]
     assert best["b", candidate.recipe][0] is wanted[0]  # as fast as the other, and the first
+
+
+@pytest.mark.parametrize(("more", "taken"), [(1.0, 0), (5.0, 1)])
+def test_another_spelling_is_taken_where_it_saves_more_for_certain(
+    model: ir.Model, more: float, taken: int
+) -> None:
+    candidate = propose(survey(model).sites["b"], parse("separable:rank=2"))
+    assert isinstance(candidate, Candidate)
+    wanted = [Case(candidate, "sum"), Case(candidate, "multiplier")]
+    times = [
+        KernelTime(Estimate(9, 1), Estimate(20, 1), Estimate(saved, 1), 12, True)
+        for saved in (11.0, 11.0 + more)  # two standard errors of the difference are 2.8
+    ]
+    assert fastest(wanted, times)["b", candidate.recipe][0] is wanted[taken]
 
 
 def test_real_sessions_run_what_is_cut_out(model: ir.Model) -> None:

@@ -150,6 +150,13 @@ class TestReplay:
         assert {skip.reason for skip in again.kept.values()} == {"not in the plan"}
         assert not again.channels
 
+    def test_sites_may_be_written_in_ways_of_their_own(self):
+        entries = (
+            Entry("body/a", Separable(3), spelling="concat"),
+            Entry("body/point", Monarch(2)),
+        )
+        assert replayed(*entries).spellings == {"body/a": "concat"}
+
     def test_sites_may_have_different_recipes(self):
         result = replayed(Entry("body/point", Monarch(2)), Entry("body/a", Separable(3), error=0.5))
         assert result.steps == (propose(SITES[1], Separable(3)), propose(SITES[3], Monarch(2)))

@@ -21,7 +21,10 @@ from gconvtool.spellings import SPELLINGS
 
 CHANNELS = Channels(((0, 2), (1, 3)), ((0,), (1,)))
 PLAN = PlanFile(
-    (Entry("a", Grouped(2), CHANNELS, 0.0625), Entry("b", Separable(3, "pw-dw"))),
+    (
+        Entry("a", Grouped(2), CHANNELS, 0.0625),
+        Entry("b", Separable(3, "pw-dw"), spelling="concat"),
+    ),
     {"stem": Skip("too few input channels (3)")},
     "net.onnx",
     seed=7,
@@ -55,6 +58,7 @@ TEXT = """{
     {
       "name": "b",
       "recipe": "separable:rank=3,order=pw-dw",
+      "spelling": "concat",
       "error": null
     }
   ],
@@ -75,6 +79,7 @@ RECIPES: st.SearchStrategy[Recipe] = st.one_of(
     st.builds(Monarch, st.integers(2, 99)),
     st.builds(Gdc, NUMBERS),
 )
+SPELT = st.none() | st.sampled_from(SPELLINGS)
 ERRORS = st.none() | st.floats(0, 2)
 WHOLES = st.none() | st.integers(0, 2**63 - 1)
 
@@ -97,13 +102,13 @@ def plans(draw: Callable[[st.SearchStrategy[Any]], Any]) -> PlanFile:
     names = draw(st.lists(st.text(), unique=True, max_size=5))
     cut = draw(st.integers(0, len(names)))
     entries = [
-        draw(grouped(name) | st.builds(Entry, st.just(name), RECIPES, st.none(), ERRORS))
+        draw(grouped(name) | st.builds(Entry, st.just(name), RECIPES, st.none(), ERRORS, SPELT))
         for name in names[:cut]
     ]
     kept = {name: Skip(draw(st.text())) for name in names[cut:]}
-    words, spelling = st.none() | st.text(), draw(st.none() | st.sampled_from(SPELLINGS))
+    words = st.none() | st.text()
     return PlanFile(
-        tuple(entries), kept, draw(words), draw(WHOLES), draw(WHOLES), spelling, draw(words)
+        tuple(entries), kept, draw(words), draw(WHOLES), draw(WHOLES), draw(SPELT), draw(words)
     )
 
 
@@ -207,6 +212,7 @@ SIDES = {"inputs": [[0, 1], [2, 3]], "outputs": [[0], [1]]}
         (with_site(name="c", recipe="groups=0"), "site c: recipe: 0 groups"),
         (with_site(name="c", recipe="a\nb"), "site c: recipe: 'a\\nb'"),
         (with_site(**SITE, chanels={}), "site c: no key chanels is known; did you mean channels?"),
+        (with_site(**SITE, spelling="summ"), "site c: spelling is 'summ'; known are auto, sum"),
         (with_site(**SITE, error="1 %"), "site c: error is '1 %', not a number"),
         (with_site(**SITE, error=True), "site c: error is True"),
         (TEXT.replace("0.0625", "1e999"), "site a: error is inf"),

@@ -69,6 +69,21 @@ def test_times_are_prices(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None
     assert timed(asked) == {"d": prices.Price(11, {HALF: 7, QUARTER: 4})}
 
 
+def test_what_has_branches_is_timed_in_all_its_ways(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The numbers stand for what is saved as auto, sum, concat and multiplier."""
+    request, found, _ = asked
+    two = propose(found.sites["d"], parse("separable:rank=2"))
+    half = propose(found.sites["d"], HALF)
+    assert isinstance(two, Candidate)
+    assert isinstance(half, Candidate)
+    measured(monkeypatch, *(time(10, saved, 0.1) for saved in (4, 4, 4.1, 6, 5)))
+    ((_, price),) = priced((request, found, {"d": (two, half)})).prices.items()
+    assert price.then == {two.recipe: 4, HALF: 5}
+    assert price.spelled == {two.recipe: "multiplier"}
+
+
 def test_what_may_be_noise_is_no_price(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     measured(monkeypatch, time(10, 4, 3), time(10, -7, 1))
     assert timed(asked) == {"d": prices.Price(10, {QUARTER: 17})}

@@ -97,11 +97,13 @@ def fit_all(
         most = method.most(walk is not None)
         outcomes.sites.update((s.site.name, _outcome(s, fitted, most)) for s in family)
         if isinstance(fitted, Fitted) and outcomes.sites[name].recipe is not None:
-            put(work, [s.site for s in family], fitted.factors, method.spelling)
+            spelling = plan.spellings.get(name)
+            put(work, [s.site for s in family], fitted.factors, spelling or method.spelling)
             partitions.decide(step, fitted.factors)
             channels = _channels(fitted.factors)
             outcomes.entries.update(
-                (s.site.name, Entry(s.site.name, s.recipe, channels, fitted.error)) for s in family
+                (s.site.name, Entry(s.site.name, s.recipe, channels, fitted.error, spelling))
+                for s in family
             )
         progress(_told(name, fitted), len(outcomes.sites), len(plan.steps))
     return outcomes

@@ -18,7 +18,7 @@ from gconvtool.facts import Skip, total
 from gconvtool.limits import Objective
 from gconvtool.pipeline.ground import Ground, Request
 from gconvtool.pipeline.trials import Offers
-from gconvtool.recipes import Candidate, Recipe
+from gconvtool.recipes import Candidate, Recipe, Separable
 from gconvtool.results import Layer
 from gconvtool.results.kernels import KernelTime
 from gconvtool.runtime.cache import Cache, Circumstances, default_folder
@@ -26,10 +26,13 @@ from gconvtool.runtime.calibrate import Followers
 from gconvtool.runtime.inputs import Arrays
 from gconvtool.runtime.kernels import PROTOCOL, Bench, Case, fastest, measure, sessions
 from gconvtool.runtime.session import Session, version
+from gconvtool.spellings import Spelling
 from gconvtool.timing.machine import SystemClock, cpu_budget, identity
 
 BUDGET_S = 45.0
 """For times that are not remembered."""
+BRANCHED: tuple[Spelling, ...] = ("sum", "concat", "multiplier")
+"""Ways to write what has branches."""
 CERTAIN = 2.0
 """Standard errors beyond which a saving is believed."""
 NO_GAIN = "nothing that it could become costs less"
@@ -38,10 +41,14 @@ UNCOUNTED = Skip("its MACs are not known, or how often it runs")
 
 @dataclass(frozen=True)
 class Price:
-    """What a site costs as it is, and what it would cost with each of its candidates, if known."""
+    """What a site costs as it is, and what it would cost with each of its candidates, if known.
+
+    `spelled` are those that are faster when they are written otherwise than all are.
+    """
 
     now: float
     then: Mapping[Recipe, float]
+    spelled: Mapping[Recipe, Spelling] = field(default_factory=dict)
 
 
 Prices = Mapping[str, Price]
@@ -121,7 +128,7 @@ def timed(
         request.seed,
         lambda what, done, total: request.progress(f"timing {what}", done, total),
     )
-    cases = [Case(c, request.method.spelling) for c in chain.from_iterable(offers.values())]
+    cases = [*_cases(chain.from_iterable(offers.values()), request.method.spelling)]
     whole = Session(request.network.packed(), threads=threads, name=request.network.name)
     try:
         times = measure(fixed, cases, bench, BUDGET_S, whole.runner(feeds))
@@ -130,6 +137,14 @@ def timed(
     prices = dict(_prices(ground.followers, offers, cases, times.cases))
     kept = _refused(prices, cases, times.cases)
     return Priced(prices, kept, tuple(cache.warnings), times.whole_ns)
+
+
+def _cases(candidates: Iterable[Candidate], spelling: Spelling) -> Iterator[Case]:
+    """Candidates as they are to be written, and where that is left open, in all other ways too."""
+    for candidate in candidates:
+        yield Case(candidate, spelling)
+        if spelling == "auto" and isinstance(candidate.recipe, Separable):
+            yield from (Case(candidate, other) for other in BRANCHED)
 
 
 def _prices(
@@ -145,7 +160,9 @@ def _prices(
             users = 1 + len(followers.get(name, ()))
             now = users * max(time.dense.ns for time in known.values())
             sure = {recipe: time.saved for recipe, time in known.items() if _certain(time)}
-            yield name, Price(now, {r: now - users * saved.ns for r, saved in sure.items()})
+            then = {recipe: now - users * saved.ns for recipe, saved in sure.items()}
+            spelled = {r: best[name, r][0].spelling for r in then}
+            yield name, Price(now, then, {r: s for r, s in spelled.items() if s in BRANCHED})
 
 
 def _refused(

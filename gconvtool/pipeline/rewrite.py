@@ -134,10 +134,7 @@ def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
             name: SiteOutcome(name, kind(step.site), str(step.recipe))
             for name, step in steps.items()
         },
-        {
-            name: Entry(name, step.recipe, prepared.plan.channels.get(name))
-            for name, step in steps.items()
-        },
+        {name: _planned_entry(prepared.plan, step) for name, step in steps.items()},
     )
     conversion = _conversion(request, before, after, prepared, outcomes, folded)
     if request.splits:
@@ -149,6 +146,11 @@ def rehearse(request: Request) -> tuple[Conversion, PlanFile]:
     return conversion, _kept_plan(request, prepared, outcomes)
 
 
+def _planned_entry(plan: Plan, step: Candidate) -> Entry:
+    name = step.site.name
+    return Entry(name, step.recipe, plan.channels.get(name), spelling=plan.spellings.get(name))
+
+
 def _imagined(request: Request, prepared: Prepared) -> Network:
     """The network as it would be written, with numbers that mean nothing."""
     work, followers = prepared.ground.base.clone(), prepared.ground.followers
@@ -157,7 +159,8 @@ def _imagined(request: Request, prepared: Prepared) -> Network:
     for name, step in steps.items():
         if name not in following:
             family = [steps[member].site for member in (name, *followers.get(name, ()))]
-            put(work, family, placeholder(step.site, step.recipe), request.method.spelling)
+            spelling = prepared.plan.spellings.get(name, request.method.spelling)
+            put(work, family, placeholder(step.site, step.recipe), spelling)
     return Network(work, request.network.name)
 
 

@@ -137,7 +137,11 @@ class Scales:
     def entries(self, picks: Picks) -> tuple[Entry, ...]:
         """A choice as the lines of a plan."""
         return tuple(
-            Entry(member, trial.candidate.recipe)
+            Entry(
+                member,
+                trial.candidate.recipe,
+                spelling=self.prices[name].spelled.get(trial.candidate.recipe),
+            )
             for name, trial in picks.items()
             for member in (name, *self.ground.followers.get(name, ()))
         )

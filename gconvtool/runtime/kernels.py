@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import hypot
 from random import Random
 from typing import Any, TypeAlias
 
@@ -42,6 +43,8 @@ from gconvtool.timing.race import race as compete
 
 PROTOCOL = 2
 """Goes up when excerpts, placeholders or races change, so that older times are not believed."""
+CERTAIN = 2.0
+"""Standard errors."""
 BUDGET_S = 60.0
 TOGETHER_S = 8.0
 """For the race of all dense excerpts, which is not remembered."""
@@ -129,16 +132,20 @@ def fastest(
 ) -> dict[tuple[str, Recipe], tuple[Case, KernelTime]]:
     """Of every recipe at every site (by its name) the spelling that saves most, if any was timed.
 
-    Of spellings that save as much, the first.
+    An earlier one is kept unless another saves more for certain.
     """
     best: dict[tuple[str, Recipe], tuple[Case, KernelTime]] = {}
     for case, answer in zip(cases, answers, strict=True):
         key = case.candidate.site.name, case.candidate.recipe
         if isinstance(answer, KernelTime) and (
-            key not in best or answer.saved.ns > best[key][1].saved.ns
+            key not in best or _certainly_more(answer.saved, best[key][1].saved)
         ):
             best[key] = case, answer
     return best
+
+
+def _certainly_more(a: Estimate, b: Estimate) -> bool:
+    return a.ns - b.ns > CERTAIN * hypot(a.error_ns, b.error_ns)
 
 
 def sessions(provider: str, threads: int) -> Open:
