@@ -81,9 +81,10 @@ class Row:
 
 
 def enlarged(photos: Photos, part: str, model: Path) -> Mapping[str, Array]:
-    """Quarters of photos, and outputs of the original with noise in them: what a network would be
-    judged by that misses by that much, and not in the directions that a conversion does."""
-    pictures = small_pictures(photos, part)
+    """A quarter of each photo, so that no two are of one scene, and outputs of the original with
+    noise in them: what a network would be judged by that misses by that much, and not in the
+    directions that a conversion does."""
+    pictures = small_pictures(photos, part)[: len(photos[part])]
     (output,) = Session(model).run({"data": pictures}).values()
     noise = np.random.default_rng(PARTS.index(part)).standard_normal(output.shape)
     scale = np.ptp(output) * 10 ** (-MISSED_DB / 20)

@@ -9,7 +9,11 @@ from gconvtool.results.timing import Interval, Verdict
 
 @dataclass(frozen=True)
 class Race:
-    """The original against the conversion, timed as a whole; medians, and how many times faster."""
+    """The original against the conversion, timed as a whole, and how many times faster it is.
+
+    `before_ms` is a median, and `after_ms` what the ratio makes of it: of rounds on a busy machine
+    two medians need not be of one moment.
+    """
 
     before_ms: float
     after_ms: float
