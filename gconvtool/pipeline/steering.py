@@ -12,6 +12,7 @@ followed, of logarithms, and never closer to either than a fifth of the way:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from math import inf, log
 from typing import NamedTuple
@@ -80,7 +81,7 @@ class Steering:
         whole = log(min(broke.used, self._allowed / TRACE) / least)
         share = log(self._allowed / least) / whole if whole else 0.5
         share = min(1 - MARGIN, max(MARGIN, share))
-        return held.budget * pow(broke.budget / held.budget, share)
+        return held.budget * math.pow(broke.budget / held.budget, share)
 
 
 def steer(steering: Steering, budget: float, use: Callable[[float], float | None]) -> float:
