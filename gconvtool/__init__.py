@@ -15,16 +15,30 @@ if TYPE_CHECKING:
     from gconvtool.goals import goal
     from gconvtool.limits import Goal
     from gconvtool.pipeline.analyze import analyze, load
-    from gconvtool.pipeline.compare import Gates, bench, verify
+    from gconvtool.pipeline.baseline import Baseline
+    from gconvtool.pipeline.calibration import calibrate
+    from gconvtool.pipeline.compare import bench, redo, verify
     from gconvtool.pipeline.convert import convert
+    from gconvtool.pipeline.gates import Gates
+    from gconvtool.pipeline.grid import grid
+    from gconvtool.pipeline.several import rank
+    from gconvtool.pipeline.sizes import Sizes
+    from gconvtool.pipeline.solo import solo
     from gconvtool.pipeline.study import what_if
+    from gconvtool.pipeline.sweep import sweep
     from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Separable
     from gconvtool.results import (
         Analysis,
+        Calibration,
         Comparison,
         Conversion,
         Drift,
+        Grid,
         Planning,
+        Ranking,
+        Solo,
+        Sweep,
+        SweepPoint,
         Verification,
         WhatIf,
     )
@@ -35,16 +49,30 @@ _HOMES = {
     "goals": ("goal",),
     "limits": ("Goal",),
     "pipeline.analyze": ("analyze", "load"),
-    "pipeline.compare": ("Gates", "bench", "verify"),
+    "pipeline.baseline": ("Baseline",),
+    "pipeline.calibration": ("calibrate",),
+    "pipeline.compare": ("bench", "redo", "verify"),
     "pipeline.convert": ("convert",),
+    "pipeline.gates": ("Gates",),
+    "pipeline.grid": ("grid",),
+    "pipeline.several": ("rank",),
+    "pipeline.sizes": ("Sizes",),
+    "pipeline.solo": ("solo",),
     "pipeline.study": ("what_if",),
+    "pipeline.sweep": ("sweep",),
     "recipes": ("Bottleneck", "Gdc", "Grouped", "Monarch", "Separable"),
     "results": (
         "Analysis",
+        "Calibration",
         "Comparison",
         "Conversion",
         "Drift",
+        "Grid",
         "Planning",
+        "Ranking",
+        "Solo",
+        "Sweep",
+        "SweepPoint",
         "Verification",
         "WhatIf",
     ),
@@ -53,7 +81,9 @@ _HOMES = {
 
 __all__ = [
     "Analysis",
+    "Baseline",
     "Bottleneck",
+    "Calibration",
     "Comparison",
     "Conversion",
     "Drift",
@@ -61,22 +91,34 @@ __all__ = [
     "GconvError",
     "Gdc",
     "Goal",
+    "Grid",
     "Grouped",
     "ImageOptions",
     "InputError",
     "MissingError",
     "Monarch",
     "Planning",
+    "Ranking",
     "Separable",
+    "Sizes",
+    "Solo",
+    "Sweep",
+    "SweepPoint",
     "Verification",
     "VerificationError",
     "WhatIf",
     "__version__",
     "analyze",
     "bench",
+    "calibrate",
     "convert",
     "goal",
+    "grid",
     "load",
+    "rank",
+    "redo",
+    "solo",
+    "sweep",
     "verify",
     "what_if",
 ]

@@ -48,7 +48,7 @@ from gconvtool.results import (
     Unknown,
 )
 
-COMMANDS = ("analyze", "convert", "bench")
+COMMANDS = ("analyze", "convert", "bench", "verify")
 HEAVY = {"numpy", "onnx", "onnxruntime", "onnx_ir", "scipy"}
 QUICK = ("--time-budget", 1, "--threads", 1)
 UNKNOWN = "g (float[1, 4] x) => (float[1, 4] y) { y = far.away.Blah (x) }"
@@ -79,16 +79,17 @@ OTHER_TOTALS = {
 }  # fmt: skip
 DRIFT = {
     "output", "samples", "relative_error", "snr_db", "cosine", "top1_agreement",
-    "accuracy_before", "accuracy_after", "psnr_before", "psnr_after",
+    "accuracy_before", "accuracy_after", "psnr_before", "psnr_after", "max_abs", "mean_abs",
+    "p50_abs", "p90_abs", "p99_abs", "top5_agreement",
 }  # fmt: skip
 BENCH = {
     "schema", "tool", "model", "models", "speedup", "verdict", "clock", "rounds", "clean_rounds",
     "drift", "drift_source", "gates", "provider", "threads", "batch", "placement", "machine",
-    "warnings", "samples",
+    "warnings", "samples", "baseline", "layers",
 }  # fmt: skip
 TIMING = {
     "path", "median_ms", "p95_ms", "p99_ms", "create_ms", "first_run_ms", "macs", "params",
-    "size_bytes", "peak_memory_bytes",
+    "size_bytes", "peak_memory_bytes", "end_to_end_ms", "exact",
 }  # fmt: skip
 FAILURE = {"schema", "tool", "model", "error", "exit_code"}
 
@@ -135,7 +136,7 @@ class TestHelp:
         assert all(re.search(rf"^\W*{command} ", answer.out, re.MULTILINE) for command in COMMANDS)
 
     @pytest.mark.parametrize(
-        "words", [["--help"], ["analyze", "-h"], ["convert", "-h"], ["bench", "-h"]]
+        "words", [["--help"], *([command, "-h"] for command in COMMANDS)]
     )
     def test_help_is_not_cut(self, desk, words):
         assert "…" not in desk(*words).out.replace("0…255", "")
@@ -204,10 +205,60 @@ WRONG_WORDS = {
     "convert net.onnx -o out.onnx --groups 4 --dim M=1": "--dim",
     "convert net.onnx -o out.onnx --groups 4 --data gone.npz": "gone.npz",
     "bench": "pyproject.toml",
-    "bench net.onnx": "--groups",
     "bench net.onnx net.onnx --groups 4": "two models",
     "bench net.onnx net.onnx --fit-data fit.npz": "--fit-data",
     "bench net.onnx net.onnx --provider tpu": "tpu",
+    "bench net.onnx net.onnx --provider-option x": "--provider-option",
+    "bench net.onnx net.onnx --session-option a=1 --session-option a=2": "a is 1 already",
+    "bench net.onnx net.onnx --threads 1,x": "--threads",
+    "bench net.onnx net.onnx --threads 0": "--threads",
+    "bench net.onnx net.onnx --threads 1,2000": "1,024",
+    "bench net.onnx net.onnx --batch 1,": "--batch",
+    "bench net.onnx net.onnx --batch 1,-8": "--batch",
+    "bench net.onnx net.onnx --batch 1,8 --save-baseline b.json": "one setting",
+    "bench net.onnx net.onnx --dim N=1 --dim N=1,2": "N is swept already",
+    "bench net.onnx net.onnx --dim N=1,M=1 --dim N=1,2": "--dim N",
+    "bench net.onnx net.onnx --input-shape image:1,x": "--input-shape",
+    "bench net.onnx net.onnx --max-relative-error lots": "--max-relative-error",
+    "bench net.onnx net.onnx --min-agreement 99": "100%",
+    "bench net.onnx net.onnx --max-size big": "--max-size",
+    "bench net.onnx net.onnx --max-slowdown -1": "--max-slowdown",
+    "bench net.onnx net.onnx --max-p95 inf": "--max-p95",
+    "bench net.onnx net.onnx --on-inconclusive maybe": "--on-inconclusive",
+    "bench net.onnx net.onnx --host-mismatch fail": "--baseline",
+    "bench net.onnx net.onnx --host-mismatch never": "--host-mismatch",
+    "bench net.onnx net.onnx --baseline gone.json": "gone.json",
+    "bench net.onnx net.onnx --baseline fit.npz": "no JSON",
+    "bench net.onnx net.onnx --save-baseline b.txt": ".json",
+    "bench net.onnx net.onnx --save-baseline net.onnx": ".json",
+    "bench net.onnx net.onnx --save-baseline no/b.json": "folder",
+    "bench net.onnx net.onnx --format pdf": "pdf",
+    "bench net.onnx net.onnx -o out.pdf": "out.pdf",
+    "bench net.onnx net.onnx -o a.json -o a.json": "twice",
+    "bench net.onnx net.onnx -o no/a.json": "folder",
+    "bench net.onnx net.onnx -o fit.npz": "fit.npz",
+    "bench net.onnx net.onnx --calibrate": "--calibrate",
+    "bench net.onnx --groups 4 --calibrate": "--calibrate",
+    "bench net.onnx --batch 1,8": "two models",
+    "bench net.onnx --baseline b.json": "two models",
+    "bench net.onnx --min-speedup 2": "second",
+    "bench net.onnx net.onnx net.onnx --threads 1,2": "two models",
+    "bench report": "name one file",
+    "bench report gone.json": "gone.json",
+    "bench report gone.json another.json": "name one file",
+    "bench report gone.json --batch 8": "--batch",
+    "bench report gone.json --layers": "--layers",
+    "verify": "two models",
+    "verify net.onnx": "two models",
+    "verify net.onnx net.onnx net.onnx": "two models",
+    "verify net.onnx gone.onnx": "gone.onnx",
+    "verify net.onnx net.onnx --max-abs -1": "--max-abs",
+    "verify net.onnx net.onnx --max-abs nan": "--max-abs",
+    "verify net.onnx net.onnx --min-snr inf": "--min-snr",
+    "verify net.onnx net.onnx --min-agreement 1.5": "100%",
+    "verify net.onnx net.onnx --max-accuracy-drop 1": "labels",
+    "verify net.onnx net.onnx --dim M=1": "M",
+    "verify net.onnx net.onnx -o out": "out",
     "bench net.onnx net.onnx --time-budget 0": "--time-budget",
     "bench net.onnx net.onnx --time-budget inf": "--time-budget",
     "bench net.onnx net.onnx --batch 0": "--batch",
@@ -225,7 +276,11 @@ WRONG_WORDS = {
 class TestUsage:
     @pytest.mark.parametrize("line", WRONG_WORDS)
     def test_a_wrong_word_is_told_before_anything_runs(self, desk, monkeypatch, line):
-        monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
+        runtime = ModuleType("onnxruntime")
+        runtime.__version__ = "0"
+        runtime.get_available_providers = lambda: ["CPUExecutionProvider"]
+        runtime.get_all_providers = runtime.get_available_providers
+        monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
         before = desk.files()
         plain = desk(*line.split())
         assert WRONG_WORDS[line] in refused(plain)

@@ -66,6 +66,54 @@ def test_zero_outputs_have_no_relative_error():
     assert drift.cosine is None
 
 
+@pytest.mark.parametrize("sizes", [(400,), (1, 399), (100, 100, 200)])
+def test_absolute_errors_are_those_of_the_whole_whatever_the_batches(sizes):
+    rng = np.random.default_rng(3)
+    a = rng.standard_normal((400, 5))
+    b = a + rng.standard_normal((400, 5)) * 10.0 ** rng.integers(-9, 3, (400, 5))
+    cuts = np.cumsum(sizes)[:-1]
+    runs = fixed(*np.split(a, cuts)), fixed(*np.split(b, cuts))
+    (drift,) = compare(*runs, batches(*sizes))
+    errors = np.sort(np.abs(b - a).ravel())
+    assert drift.max_abs == errors[-1]
+    assert drift.mean_abs == pytest.approx(errors.mean())
+    for share, found in ((50, drift.p50_abs), (90, drift.p90_abs), (99, drift.p99_abs)):
+        assert found == pytest.approx(errors[2000 * share // 100 - 1], rel=0.0101)
+
+
+@pytest.mark.parametrize(
+    ("errors", "quantiles"),
+    [
+        ([0.0] * 100, (0, 0, 0)),
+        ([0.0] * 95 + [1.0] * 5, (0, 0, 1)),
+        ([0.0] * 50 + [1.0] * 50, (0, 1, 1)),
+        ([0.0] * 49 + [1.0] * 51, (1, 1, 1)),
+        ([1e-150] * 50 + [1e150] * 50, (1e-150, 1e150, 1e150)),
+        ([7.0], (7, 7, 7)),
+    ],
+)
+def test_quantiles_of_errors_far_apart(errors, quantiles):
+    b = np.array(errors)[None, :, None]
+    (drift,) = compare(fixed(np.zeros_like(b)), fixed(b), batches(1))
+    found = (drift.p50_abs, drift.p90_abs, drift.p99_abs)
+    assert found == pytest.approx(quantiles, rel=0.0101, abs=0)
+
+
+def test_a_class_may_be_among_the_five_largest():
+    a = np.eye(7)[[0, 0, 0]]
+    b = np.array([[9.0, 1, 2, 3, 4, 5, 6], [2.5, 1, 2, 3, 4, 5, 6], [1.5, 1, 2, 3, 4, 5, 6]])
+    (drift,) = compare(fixed(a), fixed(b), batches(3))
+    # Class 0 is the largest, the fifth and the sixth.
+    assert drift.top1_agreement == pytest.approx(1 / 3)
+    assert drift.top5_agreement == pytest.approx(2 / 3)
+
+
+def test_among_five_classes_every_one_is_among_the_five_largest():
+    (drift,) = compare(fixed(np.eye(5)), fixed(np.eye(5)), batches(5))
+    assert drift.top1_agreement == 1
+    assert drift.top5_agreement is None
+
+
 def test_outputs_that_are_not_finite_are_refused():
     good, bad = np.ones((1, 3)), np.array([[1.0, np.nan, 1.0]])
     with pytest.raises(VerificationError, match="model B"):

@@ -566,16 +566,24 @@ def test_the_batch_is_the_models_or_the_wanted_one(shapes, batch):
 
 
 class TestRandom:
-    def test_floats_are_normal_and_other_numbers_zero(self):
+    def test_floats_are_normal_and_truths_and_wide_integers_zero_or_one(self):
         feeds = inputs.random((*TWO, Input("flag", "bool", ("N",))), {}, 4000, seed=1).feeds
         assert feeds["left"].shape == (4000, 2)
         assert feeds["left"].dtype == np.float32
         assert abs(feeds["left"].mean()) < 0.05
         assert abs(feeds["left"].std() - 1) < 0.05
         assert feeds["right"].dtype == np.int64
-        assert not feeds["right"].any()
+        assert set(np.unique(feeds["right"])) == {0, 1}
         assert feeds["flag"].shape == (4000,)
-        assert not feeds["flag"].any()
+        assert feeds["flag"].dtype == np.bool_
+        assert 0.4 < feeds["flag"].mean() < 0.6
+
+    @pytest.mark.parametrize(("dtype", "least", "most"), [("uint8", 0, 255), ("int8", -128, 127)])
+    def test_bytes_take_all_values(self, dtype, least, most):
+        drawn = inputs.random((Input("x", dtype, ("N", 8)),), {}, 4000, seed=1).feeds["x"]
+        assert drawn.dtype == dtype
+        assert (drawn.min(), drawn.max()) == (least, most)
+        assert len(np.unique(drawn)) == 256
 
     def test_the_seed_decides(self):
         draws = [inputs.random(MAPS, {}, 3, seed).feeds["image"] for seed in (1, 1, 2)]

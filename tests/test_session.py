@@ -18,7 +18,7 @@ from helpers_cli import Desk, refused
 
 from gconvtool.errors import InputError, MissingError
 from gconvtool.graph.pack import Packed
-from gconvtool.runtime import session
+from gconvtool.runtime import binding, providers, session
 from gconvtool.runtime.session import Session
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -35,21 +35,40 @@ class Options:
 
 
 class Binding:
-    """An IOBinding that remembers."""
+    """An IOBinding that remembers, in order, what was done with it."""
 
     def __init__(self) -> None:
         self.inputs: dict[str, Any] = {}
-        self.outputs: dict[str, str] = {}
-        self.synchronized = 0
+        self.outputs: dict[str, Any] = {}
+        self.log: list[str] = []
 
     def bind_ortvalue_input(self, name: str, value: Any) -> None:
         self.inputs[name] = value
 
-    def bind_output(self, name: str, device: str) -> None:
-        self.outputs[name] = device
+    def bind_output(self, name: str, device: str, number: int) -> None:
+        self.outputs[name] = (device, number)
+
+    def bind_ortvalue_output(self, name: str, value: Any) -> None:
+        self.outputs[name] = value
+
+    def get_outputs(self) -> list[str]:
+        return [f"where {name} is" for name in self.outputs]
+
+    def synchronize_inputs(self) -> None:
+        self.log.append("wait for inputs")
 
     def synchronize_outputs(self) -> None:
-        self.synchronized += 1
+        self.log.append("wait for outputs")
+
+
+class RunOptions:
+    """RunOptions that remember."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, str] = {}
+
+    def add_run_config_entry(self, key: str, value: str) -> None:
+        self.entries[key] = value
 
 
 class Runtime(ModuleType):
@@ -60,12 +79,14 @@ class Runtime(ModuleType):
     def __init__(self, built_in: tuple[str, ...] = (CPU,), loads: tuple[str, ...] = (CPU,)) -> None:
         super().__init__("onnxruntime")
         self.built_in, self.loads = built_in, loads
-        self.opened: list[tuple[Any, Options, list[str]]] = []
+        self.opened: list[tuple[Any, Options, dict[str, dict[str, str]]]] = []
+        self.fallback = True
         self.preloads = self.runs = 0
         self.noise = b""
         self.failure: Exception | None = None
         self.binding = Binding()
-        self.SessionOptions = Options
+        self.SessionOptions, self.RunOptions = Options, RunOptions
+        self.apart: list[RunOptions | None] = []
         self.OrtValue = SimpleNamespace(
             ortvalue_from_numpy=lambda array, device, index: (array, device, index)
         )
@@ -73,17 +94,27 @@ class Runtime(ModuleType):
     def get_available_providers(self) -> list[str]:
         return list(self.built_in)
 
+    def get_all_providers(self) -> list[str]:
+        return [CUDA, "TensorrtExecutionProvider", "OpenVINOExecutionProvider", CPU]
+
     def preload_dlls(self) -> None:
         os.write(1, self.noise)
         self.preloads += 1
 
-    def InferenceSession(self, model: Any, options: Options, providers: list[str]) -> Any:  # noqa: N802  theirs
+    def InferenceSession(  # noqa: N802  theirs
+        self,
+        model: Any,
+        options: Options,
+        providers: list[tuple[str, dict[str, str]]],
+        enable_fallback: bool = True,
+    ) -> Any:
         os.write(1, self.noise)
         if self.failure is not None:
             raise self.failure
-        self.opened.append((model, options, providers))
+        self.opened.append((model, options, dict(providers)))
+        self.fallback = enable_fallback
         return SimpleNamespace(
-            get_providers=lambda: [name for name in providers if name in self.loads],
+            get_providers=lambda: [name for name, _ in providers if name in self.loads],
             get_inputs=lambda: [SimpleNamespace(name="x", type="tensor(float)", shape=["N", 3])],
             get_outputs=lambda: [SimpleNamespace(name="y"), SimpleNamespace(name="z")],
             io_binding=lambda: self.binding,
@@ -91,13 +122,16 @@ class Runtime(ModuleType):
             run_with_iobinding=self._run_bound,
         )
 
-    def _run(self, names: None, feeds: dict[str, Any]) -> list[Any]:
+    def _run(
+        self, names: None, feeds: dict[str, Any], options: RunOptions | None = None
+    ) -> list[Any]:
         self.runs += 1
+        self.apart.append(options)
         return [feeds["x"], -feeds["x"]]
 
-    def _run_bound(self, binding: Binding) -> None:
+    def _run_bound(self, binding: Binding, options: RunOptions | None = None) -> None:
         assert binding is self.binding
-        self.runs += 1
+        binding.log.append("run" if options is None else f"run with {options.entries}")
 
 
 @pytest.fixture
@@ -106,8 +140,7 @@ def put(monkeypatch):
 
     def place(runtime: Runtime, wheels: tuple[str, ...] = ("onnxruntime",)) -> Runtime:
         monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
-        found = SimpleNamespace(distributions=lambda name: [name] if name in wheels else [])
-        monkeypatch.setattr(session, "metadata", found)
+        monkeypatch.setattr(providers, "wheels", lambda: wheels)
         return runtime
 
     return place
@@ -186,10 +219,24 @@ def test_two_wheels_that_work_are_no_error(put):
 def test_a_provider_that_falls_back_in_silence_is_an_error(put):
     runtime = put(Runtime((CUDA, CPU), loads=(CPU,)), ("onnxruntime-gpu",))
     said = missing()
-    assert "1.99.0" in said
     assert "driver" in said
+    assert "gconvtool doctor" in said
     assert 'pip install -U "gconvtool[cuda]"' in said
-    assert runtime.runs == 0
+    assert (runtime.runs, runtime.fallback) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        ("CUDA failure 100: no CUDA-capable device is detected", MissingError),
+        ("libcudnn.so.9: cannot open shared object file: No such file", MissingError),
+        ('Unknown provider option: "use_tf23".', InputError),
+    ],
+)
+def test_what_the_machine_lacks_is_told_from_what_is_wrong(put, raised, error):
+    put(Runtime((CUDA, CPU), (CUDA, CPU))).failure = RuntimeError(raised)
+    with pytest.raises(error, match=raised[:20]):
+        Session(b"model", "cuda")
 
 
 @pytest.mark.parametrize("built_in", [(CPU,), (CUDA, CPU)])
@@ -217,7 +264,7 @@ def test_libraries_are_loaded_for_cuda_only(put, capfd):
     assert runtime.preloads == 0
     Session(b"model", "cuda")
     assert runtime.preloads == 1
-    assert runtime.opened[-1][2] == [CUDA, CPU]
+    assert list(runtime.opened[-1][2]) == [CUDA, CPU]
     assert capfd.readouterr().out == ""
 
 
@@ -231,9 +278,9 @@ def test_an_older_runtime_has_no_libraries_to_load(put, monkeypatch):
 def test_a_session_spins_never_and_uses_the_threads_it_was_given(put, threads, asked):
     runtime = put(Runtime())
     Session(b"model", threads=threads)
-    ((model, options, providers),) = runtime.opened
+    ((model, options, chain),) = runtime.opened
     assert model == b"model"
-    assert providers == [CPU]
+    assert chain == {CPU: {}}
     assert options.entries["session.intra_op.allow_spinning"] == "0"
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (asked, 1)
 
@@ -327,30 +374,108 @@ def test_a_runner_on_the_cpu_runs_once_a_call(put):
 def test_a_runner_on_cuda_waits_for_the_device(put):
     runtime = put(Runtime((CUDA, CPU), (CUDA, CPU)))
     x = np.arange(6.0).reshape(2, 3).T
-    runner = Session(b"model", "cuda").runner({"x": x})
+    runner = Session(b"model", "cuda", provider_options={"device_id": "1"}).runner({"x": x})
     array, device, index = runtime.binding.inputs["x"]
     np.testing.assert_array_equal(array, x)
     assert array.flags.c_contiguous
-    assert (device, index) == ("cuda", 0)
-    assert runtime.binding.outputs == {"y": "cuda", "z": "cuda"}
+    assert (device, index) == ("cuda", 1)
+    assert runtime.binding.outputs == {"y": ("cuda", 1), "z": ("cuda", 1)}
     runner()
-    assert (runtime.runs, runtime.binding.synchronized) == (1, 1)
+    runner()
+    assert runtime.binding.log == ["wait for inputs", *2 * ["run", "wait for outputs"]]
+    assert runtime.runs == 0
 
 
-def test_placement_is_empty_where_the_runtime_does_not_say(put):
+def test_copies_to_the_device_are_a_part_of_what_runs_from_end_to_end(put):
+    runtime = put(Runtime((CUDA, CPU), (CUDA, CPU)))
+    runner = Session(b"model", "cuda").runner_end_to_end({"x": np.ones(3)})
+    runner()
+    assert (runtime.runs, runtime.binding.log) == (1, [])
+
+
+@pytest.mark.parametrize("said", ["1", "True"])
+def test_in_a_cuda_graph_outputs_never_move_and_other_runs_stay_out_of_it(put, said):
+    runtime = put(Runtime((CUDA, CPU), (CUDA, CPU)))
+    opened = Session(b"model", "cuda", provider_options={"enable_cuda_graph": said})
+    runner = opened.runner({"x": np.ones(3)})
+    assert runtime.binding.outputs == {"y": "where y is", "z": "where z is"}
+    runner()
+    assert runtime.binding.log == [
+        "wait for inputs",
+        "run with {'gpu_graph_id': '-1'}",
+        "wait for outputs",
+        "run",
+        "wait for outputs",
+    ]
+    opened.run({"x": np.ones(3)})
+    (options,) = runtime.apart
+    assert options.entries == {"gpu_graph_id": "-1"}
+
+
+def test_tf32_is_off_unless_it_is_asked_for(put):
+    runtime = put(Runtime((CUDA, CPU), (CUDA, CPU)))
+    Session(b"model", "cuda", provider_options={"prefer_nhwc": "1"})
+    assert runtime.opened[-1][2] == {CUDA: {"use_tf32": "0", "prefer_nhwc": "1"}, CPU: {}}
+    Session(b"model", "cuda", provider_options={"use_tf32": "1"})
+    assert runtime.opened[-1][2] == {CUDA: {"use_tf32": "1"}, CPU: {}}
+
+
+def test_options_of_a_session_reach_it(put):
+    runtime = put(Runtime())
+    asked = {"session.intra_op.allow_spinning": "1", "enable_mem_pattern": "0"}
+    Session(b"model", session_options=asked)
+    options = runtime.opened[-1][1]
+    assert options.entries["session.intra_op.allow_spinning"] == "1"
+    assert options.enable_mem_pattern is False
+
+
+@pytest.mark.parametrize("options", [{}, {"enable_cuda_graph": "1"}])
+def test_the_real_runtime_binds_as_it_is_asked_to(monkeypatch, options):
+    """With the CPU's memory in the place of a device's: onnxruntime binds that likewise."""
+    real = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(binding, "DEVICES", {"cpu": "cpu"})
+    model = nets.network(nets.RESIDUAL).SerializeToString()
+    bare = real.InferenceSession(model, providers=[CPU])
+    bindings = []
+
+    class Watched:
+        run_with_iobinding = staticmethod(bare.run_with_iobinding)
+
+        def io_binding(self) -> Any:
+            bindings.append(bare.io_binding())
+            return bindings[0]
+
+    x = nets.images(3)
+    run = binding.bound(real, Watched(), {"x": x}, ("scores",), "cpu", options)
+    run()
+    run()
+    (made,) = bindings[0].copy_outputs_to_cpu()
+    np.testing.assert_array_equal(made, bare.run(None, {"x": x})[0])
+
+
+def test_who_runs_what_is_not_known_where_the_runtime_does_not_say(put):
     put(Runtime())
-    assert Session(b"model").placement() == {}
+    assert Session(b"model").assigned() is None
 
 
-def test_placement_adds_up_the_nodes_of_each_provider(put):
+def test_who_runs_what_goes_node_by_node(put):
     put(Runtime())
     opened = Session(b"model")
-    parts = [(CPU, 2), (CUDA, 3), (CPU, 1)]
+    parts = [(CPU, "a b"), (CUDA, "c")]
     opened._session.get_provider_graph_assignment_info = lambda: [
-        SimpleNamespace(ep_name=name, get_nodes=lambda count=count: [None] * count)
-        for name, count in parts
+        SimpleNamespace(
+            ep_name=name,
+            get_nodes=lambda nodes=nodes: [
+                SimpleNamespace(name=node, op_type="Conv", domain="") for node in nodes.split()
+            ],
+        )
+        for name, nodes in parts
     ]
-    assert opened.placement() == {CPU: 3, CUDA: 3}
+    assert [(node.provider, node.name) for node in opened.assigned()] == [
+        (CPU, "a"),
+        (CPU, "b"),
+        (CUDA, "c"),
+    ]
 
 
 def test_the_real_runtime_opens_and_runs_a_model():

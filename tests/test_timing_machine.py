@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gconvtool.results import Machine
 from gconvtool.timing.machine import (
     Surroundings,
     SystemClock,
     advice,
     cpu_budget,
+    differences,
     identity,
     machine,
     preflight,
@@ -25,6 +29,7 @@ from gconvtool.timing.machine import (
 def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    monkeypatch.delattr(os, "getloadavg", raising=False)
 
 
 def system(root: Path, files: dict[str, str]) -> Path:
@@ -191,6 +196,88 @@ def test_a_processor_without_a_name_is_its_architecture(
     monkeypatch.setattr(platform, "processor", lambda: "")
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert machine("1", tmp_path).processor == "aarch64"
+
+
+@pytest.fixture
+def mac(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A macOS without /proc and affinity; what sysctl says can be set."""
+    says = {"machdep.cpu.brand_string": "Apple M1\n"}
+
+    def run(command: tuple[str, ...], **_: object) -> subprocess.CompletedProcess[str]:
+        if command[-1] not in says:
+            raise subprocess.CalledProcessError(1, command)
+        return subprocess.CompletedProcess(command, 0, stdout=says[command[-1]])
+
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "getloadavg", lambda: (9.5, 3.0, 2.0), raising=False)
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
+    monkeypatch.setattr(subprocess, "run", run)
+    return says
+
+
+def test_macos_tells_its_load_and_its_processor(tmp_path: Path, mac: dict[str, str]) -> None:
+    assert surroundings(tmp_path) == Surroundings(cpus=8, affinity=8, load=9.5)
+    assert "9.5 tasks want the 8 CPUs" in preflight(tmp_path)[0]
+    found = machine("1.20.0", tmp_path)
+    assert (found.system, found.processor, found.cpus) == ("Darwin arm64", "Apple M1", 8)
+
+
+@pytest.mark.parametrize("brand", [None, "\n"])
+def test_a_silent_sysctl_leaves_the_architecture(
+    tmp_path: Path, mac: dict[str, str], brand: str | None
+) -> None:
+    mac.clear()
+    if brand is not None:
+        mac["machdep.cpu.brand_string"] = brand
+    assert machine("1", tmp_path).processor == "arm"
+
+
+def test_a_load_that_cannot_be_had_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> tuple[float, float, float]:
+        raise OSError
+
+    monkeypatch.setattr(os, "getloadavg", fails, raising=False)
+    assert surroundings(tmp_path).load is None
+
+
+def test_windows_knows_its_cpus_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    monkeypatch.setattr(platform, "machine", lambda: "AMD64")
+    monkeypatch.setattr(platform, "processor", lambda: "Intel64 Family 6, GenuineIntel")
+    assert surroundings(tmp_path) == Surroundings(cpus=8, affinity=8)
+    assert preflight(tmp_path) == ()
+    found = machine("1.20.0", tmp_path)
+    assert (found.system, found.processor) == ("Windows AMD64", "Intel64 Family 6, GenuineIntel")
+
+
+HERE = Machine("Linux x86_64", "Some CPU", 4, "3.12.1", "1.20.0")
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (HERE, ()),
+        (replace(HERE, python="3.13.0"), ()),
+        (replace(HERE, cpus=2), ("CPUs 4 then, 2 now",)),
+        (
+            Machine("Darwin arm64", "Apple M1", 4, "3.12.1", "1.21.0"),
+            (
+                "system Linux x86_64 then, Darwin arm64 now",
+                "processor Some CPU then, Apple M1 now",
+                "onnxruntime 1.20.0 then, 1.21.0 now",
+            ),
+        ),
+    ],
+)
+def test_machines_differ_in_what_makes_times_differ(now: Machine, words: tuple[str, ...]) -> None:
+    assert differences(HERE, now) == words
 
 
 def test_the_system_clock_only_moves_forward() -> None:

@@ -1,4 +1,4 @@
-"""Two models are timed in balanced pairs, from fresh sessions, within the budget."""
+"""Models are timed in balanced pairs or alone, from fresh sessions, within the budget."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gconvtool.results import Measurement
-from gconvtool.timing.protocol import Runner, measure
+from gconvtool.results import Measurement, Recording
+from gconvtool.timing.protocol import Runner, measure, record
 
 
 @dataclass
@@ -311,3 +311,113 @@ def test_progress_grows_to_one_and_is_told_between_rounds() -> None:
 def test_the_same_seed_and_the_same_times_give_the_same_measurement() -> None:
     assert run(*pair(FakeClock()), seed=7) == run(*pair(FakeClock()), seed=7)
     assert run(*pair(FakeClock()), seed=7) != run(*pair(FakeClock()), seed=8)
+
+
+def after(blocks: int) -> Callable[[Measurement], bool]:
+    """What is measured will do from so many blocks on."""
+    return lambda measurement: len(measurement.blocks) >= blocks
+
+
+@pytest.mark.parametrize("blocks", [1, 4, 8, 13, 32])
+def test_whoever_hands_in_the_rule_decides_when_it_is_over(blocks: int) -> None:
+    a, b = pair(FakeClock(), 1.0, 1.0)
+    measurement = run(a, b, time_budget_s=120.0, enough=after(blocks))
+    assert len(measurement.blocks) == blocks
+    assert measurement.warnings == ()
+    assert a.events.count("open A") == blocks
+
+
+def test_the_rule_sees_what_was_measured_so_far() -> None:
+    seen: list[Measurement] = []
+
+    def enough(measurement: Measurement) -> bool:
+        seen.append(measurement)
+        return len(seen) == 3
+
+    measurement = run(*pair(FakeClock()), enough=enough)
+    assert [len(m.blocks) for m in seen] == [1, 2, 3]
+    assert seen[-1].blocks == measurement.blocks
+    assert seen[0].runs_per_sample == measurement.runs_per_sample == (1, 1)
+
+
+def never(measurement: Measurement) -> bool:
+    return False
+
+
+def test_undecided_fast_models_use_the_time_that_is_left() -> None:
+    a, b = pair(FakeClock(), 1.0, 1.0)
+    assert len(run(a, b, time_budget_s=120.0, enough=never).blocks) == 32
+    a, b = pair(FakeClock())
+    # a block: 0.5 s to warm each up and 200 rounds of 5 ms, 2 s; the last ones warm up for less
+    measurement = run(a, b, time_budget_s=40.0, enough=never)
+    assert len(measurement.blocks) == 20
+    assert 38_000 < a.clock.now_ms < 40_000
+    assert measurement.warnings == ()
+
+
+def test_undecided_models_without_time_left_end_as_ever() -> None:
+    for ms in (150.0, 2_000.0):
+        plain, asked = pair(FakeClock(), ms, ms), pair(FakeClock(), ms, ms)
+        assert run(*asked, enough=never) == run(*plain)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.5, 1e4), st.floats(0.5, 30.0), st.integers(1, 9))
+def test_more_blocks_never_break_the_budget(ms: float, budget_s: float, blocks: int) -> None:
+    a, b = pair(FakeClock(), ms, ms)
+    measurement = run(a, b, time_budget_s=budget_s, blocks=blocks, enough=never)
+    assert min(blocks, 4) <= len(measurement.blocks) <= 32
+    assert a.clock.now_ms <= budget_s * 1e3 + 5 * 4 * 2 * ms + 1e-3
+
+
+def test_progress_also_grows_when_the_end_is_open() -> None:
+    for enough in (never, after(4)):
+        told: list[float] = []
+        run(*pair(FakeClock()), enough=enough, progress=told.append)
+        assert told == sorted(told)
+        assert 0 < told[0] < told[-1] == 1.0
+
+
+def alone(model: Model, **options: object) -> Recording:
+    return record(model.open, clock=model.clock, **options)  # type: ignore[arg-type]
+
+
+def test_one_model_is_recorded_in_blocks_with_fresh_sessions() -> None:
+    model = Model("A", FakeClock(), steady(3.0, first_ms=50.0), create_ms=100.0)
+    recording = alone(model)
+    assert [len(block.samples) for block in recording.blocks] == [200] * 8
+    assert model.events.count("open A") == 8
+    assert not any(ref() for ref in model.sessions)
+    for block in recording.blocks:
+        assert (block.create_ms, block.first_run_ms) == pytest.approx((100.0, 50.0))
+        assert {round(sample.wall_ms, 9) for sample in block.samples} == {3.0}
+    assert (recording.runs_per_sample, recording.warnings) == (1, ())
+
+
+def test_a_recording_averages_fast_runs_and_knows_what_was_preempted() -> None:
+    chance = Random(4)
+    model = Model("A", FakeClock(), steady(0.1), 0.0, 0.3, lambda: chance.random() < 0.1)
+    recording = alone(model, time_budget_s=10.0)
+    assert recording.runs_per_sample == 5
+    samples = recording.blocks[1].samples
+    assert {round(sample.wall_ms, 9) for sample in samples} == {0.1}
+    assert {round(sample.cpu_ms, 9) for sample in samples} == {0.3}
+    assert sum(not sample.preempted for sample in samples) == 200 < len(samples)
+
+
+def test_a_slow_model_is_recorded_past_the_budget_with_warnings() -> None:
+    model = Model("A", FakeClock(), steady(5_000.0))
+    recording = alone(model, time_budget_s=60.0)
+    # a block: a first run, one to warm up, two samples
+    assert [len(block.samples) for block in recording.blocks] == [2] * 4
+    assert [warning.split(":")[0] for warning in recording.warnings] == [
+        "only 4 of 8 blocks fitted into the time budget",
+        "only 2 samples fitted into a block",
+    ]
+
+
+def test_a_recording_tells_how_far_it_is() -> None:
+    told: list[float] = []
+    alone(Model("A", FakeClock(), steady(3.0)), progress=told.append)
+    assert told == sorted(told)
+    assert 0 < told[0] < told[-1] == 1.0

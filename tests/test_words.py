@@ -184,6 +184,29 @@ def test_the_provider_is_named():
             Gate("max_accuracy_drop", 1.0, None, None),
             "--max-accuracy-drop 1: cannot tell (unknown)",
         ),
+        (Gate("max_slowdown", 1.05, 1.0504, None), "--max-slowdown 1.05: cannot tell (1.0504x)"),
+        (Gate("max_p95", 12.5, 3.0, True), "--max-p95 12.5: held (3.00 ms)"),
+        (
+            Gate("max_relative_error", 0.02, 0.0213, False),
+            "--max-relative-error 2%: FAILED (2.13 %)",
+        ),
+        (
+            Gate("max_relative_error", 1e-6, 3.1e-8, True),
+            "--max-relative-error 0.0001%: held (3.1e-06 %)",
+        ),
+        (Gate("min_agreement", 0.99, 0.985, False), "--min-agreement 99%: FAILED (98.50 %)"),
+        (Gate("min_snr", 30, 29.999, False), "--min-snr 30: FAILED (29.999 dB)"),
+        (Gate("max_abs", 1e-5, 0.0, True), "--max-abs 1e-05: held (0.00)"),
+        (Gate("max_abs", 1e-5, 1e-5, True), "--max-abs 1e-05: held (1e-05)"),
+        (
+            Gate("max_size", 5e6, 3141592, True),
+            "--max-size 5,000,000 bytes: held (3,141,592 bytes)",
+        ),
+        (
+            Gate("max_regression", 0.02, 0.035, False),
+            "--baseline, at most 2% lost: FAILED (3.50 %)",
+        ),
+        (Gate("max_regression", 0.02, -0.035, True), "--baseline, at most 2% lost: held (-3.50 %)"),
     ],
 )
 def test_a_gate_says_its_limit_its_value_and_whether_it_held(gate, text):

@@ -121,6 +121,15 @@ def memory(option: str, text: str) -> int:
     return size
 
 
+def file_size(option: str, text: str) -> int:
+    """`5MB`: bytes.
+
+    Raises:
+        InputError: it is no size.
+    """
+    return _scaled(told(option, text), text, BYTES, "a size such as 5MB or 65536")
+
+
 def rate(option: str, number: float) -> float:
     """What a machine does in a second, in thousands of millions.
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gconvtool.budgets import Increase
 
 PATHS = ("model", "output", "data")
+COMMANDS = ("analyze", "bench", "verify")
+"""What has a table of its own."""
 TYPES: dict[str, type] = {"model": str, "output": str, "data": str, "provider": str, "threads": int}
 LIMITS = {"max-macs": "macs", "max-params": "params", "max-peak-memory": "peak_memory"}
 BUDGETS = (*LIMITS, "max-increase", "baseline")
@@ -56,26 +58,43 @@ def read(start: Path) -> Config:
     Raises:
         InputError: the file does not parse, or holds a key or a value that means nothing.
     """
-    for folder in (start, *start.parents):
-        path = folder / "pyproject.toml"
-        if path.is_file():
-            return _parse(path)
-    return Config()
+    path = _nearest(start)
+    return Config() if path is None else _parse(path)
 
 
-def _parse(path: Path) -> Config:
+def table(start: Path, command: str) -> tuple[Path, dict[str, Any]]:
+    """The file that is in force in a folder, and what it has under a command's name.
+
+    Raises:
+        InputError: the file does not parse.
+    """
+    path = _nearest(start)
+    if path is None:
+        return start, {}
+    outer = _table(path, _document(path).get("tool", {}), "gconvtool", "tool.gconvtool")
+    return path, _table(path, outer, command, f"tool.gconvtool.{command}")
+
+
+def _nearest(start: Path) -> Path | None:
+    paths = (folder / "pyproject.toml" for folder in (start, *start.parents))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _document(path: Path) -> dict[str, Any]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    tools = document.get("tool", {})
-    table = _table(path, tools, "gconvtool", "tool.gconvtool")
+
+
+def _parse(path: Path) -> Config:
+    table = _table(path, _document(path).get("tool", {}), "gconvtool", "tool.gconvtool")
     budgets = _budgets(path, _table(path, table, "analyze", "tool.gconvtool.analyze"))
-    values = {key: _value(path, key, table[key]) for key in table if key != "analyze"}
+    values = {key: _value(path, key, table[key]) for key in table if key not in COMMANDS}
     return Config(**values, analyze=budgets)
 
 
@@ -88,12 +107,12 @@ def _table(path: Path, outer: object, key: str, name: str) -> dict[str, Any]:
 
 def _value(path: Path, key: str, value: Any) -> Any:
     """A value as it is meant: of its key's type, and absolute if it is a path."""
-    _check_key(path, key, (*TYPES, "analyze"), "tool.gconvtool")
+    check_key(f"{path}: [tool.gconvtool]", key, (*TYPES, *COMMANDS))
     if type(value) is not TYPES[key]:  # a bool is no number of threads
         raise InputError(f"{path}: [tool.gconvtool] {key} should be a {TYPES[key].__name__}")
     if isinstance(value, int) and value < 1:
         raise InputError(f"{path}: [tool.gconvtool] threads should be 1 or more")
-    return _absolute(path, key, value)
+    return located(path, key, value) if key in PATHS else value
 
 
 def _budgets(path: Path, table: Mapping[str, Any]) -> Budgets:
@@ -111,7 +130,7 @@ def _budgets(path: Path, table: Mapping[str, Any]) -> Budgets:
 
 def _words(path: Path, key: str, value: Any) -> list[str]:
     """What the command line would have: a word, a whole number, or a list of increases."""
-    _check_key(path, key, BUDGETS, "tool.gconvtool.analyze")
+    check_key(f"{path}: [tool.gconvtool.analyze]", key, BUDGETS)
     words = value if isinstance(value, list) and key == "max-increase" else [value]
     if not all(type(word) in (int, str) for word in words):
         raise InputError(
@@ -120,15 +139,21 @@ def _words(path: Path, key: str, value: Any) -> list[str]:
     return [str(word) for word in words]
 
 
-def _check_key(path: Path, key: str, known: Collection[str], table: str) -> None:
+def check_key(place: str, key: str, known: Collection[str]) -> None:
+    """See that a name means something there.
+
+    Raises:
+        InputError: it does not; with the nearest one that does.
+    """
     if key in known:
         return
     close = get_close_matches(key, known, 1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-    raise InputError(f"{path}: [{table}] has no key {key}; {hint}")
+    raise InputError(f"{place} has no key {key}; {hint}")
 
 
-def _absolute(path: Path, key: str, value: Any) -> Any:
+def located(path: Path, key: str, value: Any) -> Any:
+    """A path as seen from the file that names it; `module:object` is none."""
     target = path.parent / str(value)
     reader = key == "data" and ":" in str(value) and not target.exists()
-    return value if key not in PATHS or reader else str(target)
+    return value if reader or not isinstance(value, str) else str(target)

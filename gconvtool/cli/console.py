@@ -97,6 +97,27 @@ def _abandon_stdout() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
+def tell(text: str) -> None:
+    """Print lines on stderr as they are."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
+
+
+@contextmanager
+def unadorned() -> Iterator[None]:
+    """No colours and no bars, whatever the surroundings force or could show."""
+    kept = {name: os.environ.get(name) for name in ("NO_COLOR", "FORCE_COLOR", "TTY_INTERACTIVE")}
+    os.environ |= {"NO_COLOR": "1", "TTY_INTERACTIVE": "0"}
+    os.environ.pop("FORCE_COLOR", None)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 def warn(warnings: Iterable[str]) -> None:
     """Print warnings on stderr, a paragraph each."""
     for warning in warnings:
@@ -122,7 +143,8 @@ def _say(word: str, style: str, message: str) -> None:
 def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on stderr with what is being done and the time left; nothing where no one watches."""
     console = _console(sys.stderr)
-    if sys.stderr is None or not sys.stderr.isatty():  # colours may be forced, a watcher not
+    watched = sys.stderr is not None and sys.stderr.isatty()  # colours may be forced, this not
+    if not watched or os.environ.get("TTY_INTERACTIVE") == "0":
         yield lambda what, done, total: None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

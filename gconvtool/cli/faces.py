@@ -74,8 +74,11 @@ def target(output: str | None, force: bool, models: Sequence[str]) -> Path | Non
     Raises:
         InputError: nothing can or may be written there.
     """
-    if output is None:
-        return None
+    return None if output is None else file(output, force, models)
+
+
+def file(output: str, force: bool, models: Sequence[str]) -> Path:
+    """One file to write, checked likewise."""
     if output in ("", "-"):
         raise InputError("--output: name a file, or leave the option out for stdout")
     path = Path(output)
@@ -112,7 +115,7 @@ def show(face: Face, shown: Answer, to: Path | None) -> None:
     elif face.format == "json":
         console.answer(_document(shown))
     elif face.format == "github" and os.environ.get(SUMMARY):
-        _annotate(face, shown, os.environ[SUMMARY])
+        _annotate(face, shown)
     else:
         console.say(_text(face, shown))
 
@@ -185,14 +188,24 @@ def _by_form(
     return difference(shown) if isinstance(shown, Difference) else several(shown)
 
 
-def _annotate(face: Face, shown: Answer, place: str) -> None:
+def _annotate(face: Face, shown: Answer) -> None:
     """In a GitHub workflow: the page goes to the step's summary, the verdicts on stdout."""
     from gconvtool.report import github
 
     models = _models(shown)
+    summarise(github.summary(models, face.convention))
+    console.say("\n".join(github.annotations(models)))
+
+
+def summarise(page: str) -> None:
+    """Add a page to the summary of the workflow's step.
+
+    Raises:
+        MissingError: it cannot be written.
+    """
+    place = os.environ[SUMMARY]
     try:
         with open(place, "a", encoding="utf-8") as summary:
-            summary.write(github.summary(models, face.convention))
+            summary.write(page)
     except OSError as error:
         raise MissingError(f"{place} ({SUMMARY}): cannot be written: {error.strerror}") from error
-    console.say("\n".join(github.annotations(models)))

@@ -9,37 +9,45 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gconvtool._version import __version__
-from gconvtool.cli import console
+from gconvtool.cli import completion, console, defaults, outlets
 from gconvtool.cli.analyze import analyze
 from gconvtool.cli.bench import bench
 from gconvtool.cli.cache import cache
 from gconvtool.cli.convert import convert
+from gconvtool.cli.doctor import doctor
+from gconvtool.cli.sweep import sweep
+from gconvtool.cli.verify import verify
 from gconvtool.errors import GconvError, InputError, MissingError
 
 INTERRUPTED, BUG = 130, 70
-DEBUG, COMPLETION = "--debug", "_GCONVTOOL_COMPLETE"
+DEBUG, CI, HELP = "--debug", "--ci", ("-h", "--help")
 BARE, MEANT = "--gdc-to-gap", "--gdc-to-gap=exact"
 """Typer has no options whose value may be left out."""
-COMMANDS = ("analyze", "convert", "bench", "cache")
+KEPT = "the same command goes on from the last finished point, unless --no-cache says not to"
+COMMANDS = ("analyze", "convert", "sweep", "bench", "verify", "cache", "doctor")
 
 app = typer.Typer(
     name="gconvtool",
     help="Shows what an ONNX network's convolutions cost, rewrites them, and proves what was won.",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": [*HELP]},
     pretty_exceptions_enable=False,
+    add_completion=False,  # `completion` has its own
     rich_markup_mode=None,  # the rich one imports a Markdown parser: half of the time of --help
 )
 app.command()(analyze)
 app.command()(convert)
+app.command()(sweep)
 app.command()(bench)
+app.command()(verify)
 app.command()(cache)
+app.command()(doctor)
 
 
 @app.callback(invoke_without_command=True)
@@ -47,6 +55,8 @@ def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    show_completion: completion.Show = None,
+    install_completion: completion.Install = None,
 ) -> int:
     """Shows what an ONNX network's convolutions cost, rewrites them, and proves what was won."""
     if version:
@@ -70,19 +80,35 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")  # a narrow encoding is no reason to fail
     logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what it says, our errors say too
     try:
-        code = app(words, prog_name="gconvtool", standalone_mode=False) or 0
-        if code == INTERRUPTED:  # Typer turns the interruption into this
-            raise KeyboardInterrupt
-        return int(code)
+        with console.unadorned() if CI in words else nullcontext():
+            return _called(words)
     except KeyboardInterrupt:
-        return _answer(GconvError("interrupted; nothing was written"), INTERRUPTED, words)
+        said = KEPT if _command(words) == "sweep" else "nothing was written"
+        return _answer(GconvError(f"interrupted; {said}"), INTERRUPTED, words)
     except Exception as caught:
         error = caught
     except SystemExit as leaving:  # Typer's too: for completion, and where a reader went away
-        return 0 if COMPLETION not in os.environ else int(leaving.code or 0)
+        return 0 if completion.VARIABLE not in os.environ else int(leaving.code or 0)
     if DEBUG in arguments:
         traceback.print_exception(error)
     return _answer(*_told(error), words)
+
+
+def _called(words: Sequence[str]) -> int:
+    """Call the command; what the words do not say, a file or a variable may."""
+    group = typer.main.get_command(app)
+    if completion.VARIABLE in os.environ:
+        completion.prepare()
+    given = {} if {*HELP} & {*words} else _given(group, _command(words))
+    code = group(words, prog_name=completion.PROGRAM, standalone_mode=False, default_map=given) or 0
+    if code == INTERRUPTED:  # Typer turns the interruption into this
+        raise KeyboardInterrupt
+    return int(code)
+
+
+def _given(group: Any, name: str) -> dict[str, dict[str, Any]]:
+    """The defaults of the command that is called."""
+    return {name: defaults.of(group.commands[name], name)} if name in group.commands else {}
 
 
 def _told(error: Exception) -> tuple[GconvError, int]:
@@ -90,7 +116,7 @@ def _told(error: Exception) -> tuple[GconvError, int]:
     if isinstance(error, GconvError):
         return error, error.exit_code
     if isinstance(error, typer.TyperException):  # the command line itself was wrong
-        return InputError(error.format_message()), InputError.exit_code
+        return InputError(error.format_message().replace("Value error, ", "")), InputError.exit_code
     if isinstance(error, MemoryError):
         return MissingError("not enough memory; use a smaller batch, size or model"), 4
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -103,13 +129,20 @@ def _answer(error: GconvError, code: int, words: Sequence[str]) -> int:
     """One line on stderr, and a document on stdout where one was asked for."""
     message = " ".join(str(error).split())
     console.fail(message)
+    if CI in words:
+        outlets.fail(message)
     if _wants_json(words):
         from gconvtool.report import document
 
-        command = next((word for word in words if word in COMMANDS), "error")
+        failure = document.failure(type(error).__name__, message, code, _command(words))
         with suppress(MissingError):  # stdout is full, and stderr has the message
-            console.answer(document.failure(type(error).__name__, message, code, command))
+            console.answer(failure)
     return code
+
+
+def _command(words: Sequence[str]) -> str:
+    """What was called, or `error` where that cannot be told."""
+    return next((word for word in words if word in COMMANDS), "error")
 
 
 def _wants_json(words: Sequence[str]) -> bool:

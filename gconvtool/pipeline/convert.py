@@ -164,8 +164,7 @@ def convert(
     if planning is not None and not (planning.holds or allow_over):
         return replace(judged, warnings=(*judged.warnings, OVER))
     weights = write(request, rewritten, target, save_plan)
-    notes = () if weights is None else (f"{weights}: the weights of {target}; keep both together",)
-    warnings = (*network.stand_in(), *judged.warnings, *notes)
+    warnings = (*network.stand_in(), *judged.warnings, *together(weights, target))
     return replace(judged, warnings=warnings, output=None if target is None else str(target))
 
 
@@ -218,6 +217,11 @@ def write(
             return None
         model, name = rewritten.model, request.network.name
         return save.write(model, name, target, lambda path: _loads(path, request.threads))
+
+
+def together(weights: Path | None, model: Path | None) -> tuple[str, ...]:
+    """What to say of a model whose weights are in a file of their own."""
+    return () if weights is None else (f"{weights}: the weights of {model}; keep both together",)
 
 
 def _save_plan(plan: PlanFile, path: str | Path | None) -> None:

@@ -14,21 +14,30 @@ from typing import Any
 
 from gconvtool._version import __version__
 from gconvtool.errors import InputError
+from gconvtool.report.story import Measured
 from gconvtool.results import (
     Analysis,
     CacheInfo,
+    Calibration,
     Comparison,
     Conversion,
+    Diagnosis,
     Difference,
     Drift,
     Failed,
     Gate,
+    Grid,
     KindTotal,
     Layer,
     LayerChange,
+    Placed,
+    Ranking,
     Roofline,
     SiteOutcome,
+    Solo,
     Study,
+    Sweep,
+    SweepPoint,
     SweepRow,
     Timing,
     Totals,
@@ -185,6 +194,9 @@ def verification(result: Verification) -> Document:
         "models": {"a": result.a, "b": result.b},
         "drift": [asdict(part) for part in result.drift],
         "drift_source": result.source,
+        "gates": _gates(result.gates),
+        "provider": result.provider,
+        "warnings": list(result.warnings),
     }
 
 
@@ -208,14 +220,116 @@ def comparison(result: Comparison) -> Document:
         "provider": result.provider,
         "threads": result.threads,
         "batch": result.batch,
-        "placement": {
-            key: {provider: asdict(placed) for provider, placed in providers.items()}
-            for key, providers in result.placement.items()
-        },
+        "placement": {key: _placement(placed) for key, placed in result.placement.items()},
         "machine": asdict(result.machine),
+        "baseline": None if result.baseline is None else asdict(result.baseline),
+        "layers": None if result.layers is None else asdict(result.layers),
         "warnings": [*result.warnings, *judged.warnings, *result.measurement.warnings],
         "samples": asdict(result.measurement),
     }
+
+
+def solo(result: Solo) -> Document:
+    """The document of `bench` for one model by itself, with its raw samples."""
+    return {
+        **_head("bench-solo", result.model.path),
+        "models": {"a": _timing(result.model, result.macs)},
+        "latency_ms": asdict(result.latency_ms),
+        "throughput": asdict(result.throughput),
+        "gates": _gates(result.gates),
+        "provider": result.provider,
+        "threads": result.threads,
+        "batch": result.batch,
+        "placement": {"a": _placement(result.placement)},
+        "machine": asdict(result.machine),
+        "layers": None if result.layers is None else asdict(result.layers),
+        "warnings": [*result.warnings, *result.recording.warnings],
+        "samples": asdict(result.recording),
+    }
+
+
+def calibration(result: Calibration) -> Document:
+    """The document of `bench --calibrate`; `floor` and `detectable` are shares."""
+    return {
+        **_head("bench-calibration", result.comparison.a.path),
+        "floor": result.floor,
+        "detectable": result.detectable,
+        "comparison": comparison(result.comparison),
+    }
+
+
+def ranking(result: Ranking) -> Document:
+    """The document of `bench` for more than two models: each against the first, by speed."""
+    return {
+        **_head("bench-ranking", result.comparisons[0].a.path),
+        "comparisons": [comparison(one) for one in result.comparisons],
+    }
+
+
+def grid(result: Grid) -> Document:
+    """The document of `bench` at several settings."""
+    return {
+        **_head("bench-grid", result.cells[0].comparison.a.path),
+        "cells": [
+            {
+                "batch": cell.batch,
+                "threads": cell.threads,
+                "shapes": cell.shapes,
+                "comparison": comparison(cell.comparison),
+            }
+            for cell in result.cells
+        ],
+        "crossovers": list(result.crossovers),
+    }
+
+
+def sweep(result: Sweep) -> Document:
+    """The document of `sweep`."""
+    front = result.front
+    return {
+        **_head("sweep", result.model),
+        "objective": result.objective,
+        "measure": result.measure,
+        "before": {**_totals(result.before), "exact": result.before.exact},
+        "points": [_point(point, point not in front) for point in result.points],
+        "candidates": result.candidates,
+        "drift_source": result.drift_source,
+        "warnings": list(result.warnings),
+    }
+
+
+def _point(point: SweepPoint, dominated: bool) -> Document:
+    return {
+        "number": point.number,
+        "gain": point.gain,
+        "lost": point.lost,
+        "dominated": dominated,
+        "after": {**_totals(point.after), "exact": point.after.exact},
+        "predicted_ms": point.predicted_ms,
+        "race": None if point.race is None else asdict(point.race),
+        "drift": _drift(point.drift),
+        "sites": [_site(site) for site in point.sites],
+        "model": point.model,
+        "plan": point.plan,
+    }
+
+
+def measured(result: Measured) -> Document:
+    """The document of `bench` or `verify`, whatever was measured."""
+    if isinstance(result, Comparison):
+        return comparison(result)
+    if isinstance(result, Solo):
+        return solo(result)
+    if isinstance(result, Calibration):
+        return calibration(result)
+    if isinstance(result, Ranking):
+        return ranking(result)
+    return grid(result) if isinstance(result, Grid) else verification(result)
+
+
+def diagnosis(result: Diagnosis) -> Document:
+    """The document of `doctor`."""
+    return {**_head("doctor", None), "checks": [asdict(check) for check in result.checks]}
 
 
 def cache(result: CacheInfo) -> Document:
@@ -328,7 +442,12 @@ def _shown(value: object) -> str:
 
 
 def _timing(timing: Timing, totals: Totals) -> Document:
-    return {**asdict(timing), "macs": totals.macs, "params": totals.params}
+    costs = {"macs": totals.macs, "params": totals.params, "exact": totals.exact}
+    return {**asdict(timing), **costs}
+
+
+def _placement(providers: Mapping[str, Placed]) -> Document:
+    return {provider: asdict(placed) for provider, placed in providers.items()}
 
 
 def _drift(parts: tuple[Drift, ...]) -> Document | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from gconvtool.report import markdown, words
+from gconvtool.report.story import Story, Undecided
 from gconvtool.report.words import Convention
 from gconvtool.results import Failed, Study
 
@@ -19,6 +20,8 @@ LARGEST_SUMMARY_BYTES = 2**20
 """GitHub refuses a larger one for a step; it is then written without a row for each layer."""
 LEVELS: Mapping[bool | None, Level] = {False: "error", None: "warning"}
 """How a gate that did not hold is shown."""
+UNDECIDED: Mapping[Undecided, Level] = {"tell": "warning", "pass": "notice", "fail": "error"}
+"""How one that cannot be decided is shown, as a user wants it to count."""
 
 
 def summary(results: Sequence[Study | Failed], convention: Convention = "macs") -> str:
@@ -35,6 +38,23 @@ def annotations(results: Sequence[Study | Failed]) -> tuple[str, ...]:
     A failed gate or model is an error, a gate that cannot be decided a warning, totals a notice.
     """
     return tuple(line for result in results for line in _annotated(result))
+
+
+def story(result: Story, undecided: Undecided = "tell") -> tuple[str, ...]:
+    """Workflow commands for a measurement: its verdict, and the gates that did not hold."""
+    levels = {**LEVELS, None: UNDECIDED[undecided]}
+    gates = [
+        _command(levels[gate.passed], f"gconvtool {result.command}: {trial.name}", words.gate(gate))
+        for trial in result.trials
+        for gate in trial.gates
+        if gate.passed is not True
+    ]
+    return (*gates, _command("notice", f"gconvtool {result.command}", result.verdict))
+
+
+def failure(message: str) -> str:
+    """The workflow command for a call that could not answer."""
+    return _command("error", "gconvtool", message)
 
 
 def _page(results: Sequence[Study | Failed], convention: Convention, *, layers: bool) -> str:

@@ -1,20 +1,28 @@
-"""Results as a JUnit report: a suite a model, a case a gate.
+"""Results as a JUnit report: a suite a model or a comparison, a case a gate.
 
 A gate that does not hold is a failure. One that cannot be decided is an error and not skipped:
 pipelines show skipped cases as green, and a budget that nobody could check has not been kept. A
-model's first case says whether it could be analysed at all.
+suite's first case says whether there is a result at all. A user who asks for it (`Undecided`) gets
+what cannot be decided as skipped, or as failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from gconvtool.report import words
+from gconvtool.report.story import Story, Trial, Undecided
 from gconvtool.results import Failed, Gate, Study
 
-CLASS = "gconvtool.analyze"
+UNDECIDED: Mapping[Undecided, Callable[[str], Error | Failure | Skipped]] = {
+    "tell": lambda told: Error(told, "undecidable"),
+    "pass": Skipped,
+    "fail": lambda told: Failure(told, "undecidable"),
+}
+FIRST = {"analyze": "is analysed", "bench": "is measured", "verify": "is compared"}
+"""The case of every suite, by command."""
 
 
 def junit(results: Sequence[Study | Failed]) -> str:
@@ -22,36 +30,66 @@ def junit(results: Sequence[Study | Failed]) -> str:
     report = JUnitXml("gconvtool analyze")
     for result in results:
         report.add_testsuite(_failed(result) if isinstance(result, Failed) else _study(result))
+    return _written(report)
+
+
+def story(result: Story, undecided: Undecided = "tell") -> str:
+    """A measurement's report as XML, a suite for all that was judged together."""
+    report = JUnitXml(f"gconvtool {result.command}")
+    for trial in result.trials:
+        report.add_testsuite(_trial(trial, result.command, undecided))
+    return _written(report)
+
+
+def _written(report: JUnitXml) -> str:
     report.update_statistics()  # type: ignore[no-untyped-call]  # junitparser leaves it untyped
     text: bytes = report.tostring()  # type: ignore[no-untyped-call]  # the same
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text.decode()}\n'
 
 
+def _trial(trial: Trial, command: str, undecided: Undecided) -> TestSuite:
+    return _suite(trial.name, command, trial.figures, trial.gates, undecided)
+
+
 def _study(result: Study) -> TestSuite:
     analysis = result.analysis
-    suite = TestSuite(words.printable(analysis.model))
-    for name in ("macs", "params", "exact"):
-        suite.add_property(name, str(getattr(analysis.totals, name)).lower())
-    suite.add_testcase(_case("is analysed"))
-    for gate in result.gates:
-        suite.add_testcase(_gate(gate))
+    names = ("macs", "params", "exact")
+    figures = {name: str(getattr(analysis.totals, name)).lower() for name in names}
+    return _suite(analysis.model, "analyze", figures, result.gates)
+
+
+def _suite(
+    name: str,
+    command: str,
+    figures: Mapping[str, str],
+    gates: Sequence[Gate],
+    undecided: Undecided = "tell",
+) -> TestSuite:
+    suite = TestSuite(words.printable(name))
+    for figure, value in figures.items():
+        suite.add_property(figure, value)
+    suite.add_testcase(_case(FIRST[command], command))
+    for gate in gates:
+        suite.add_testcase(_gate(gate, command, undecided))
     return suite
 
 
 def _failed(result: Failed) -> TestSuite:
     suite = TestSuite(words.printable(result.model))
-    suite.add_testcase(_case("is analysed", Error(words.printable(result.message), "failed")))
+    error = Error(words.printable(result.message), "failed")
+    suite.add_testcase(_case(FIRST["analyze"], "analyze", error))
     return suite
 
 
-def _gate(gate: Gate) -> TestCase:
+def _gate(gate: Gate, command: str, undecided: Undecided) -> TestCase:
     name, told = words.limit(gate), words.gate(gate)
     if gate.passed is None:
-        return _case(name, Error(told, "undecidable"))
-    return _case(name) if gate.passed else _case(name, Failure(told, "limit"))
+        return _case(name, command, UNDECIDED[undecided](told))
+    outcome = () if gate.passed else (Failure(told, "limit"),)
+    return _case(name, command, *outcome)
 
 
-def _case(name: str, *outcome: Error | Failure) -> TestCase:
-    case = TestCase(name, CLASS)
+def _case(name: str, command: str, *outcome: Error | Failure | Skipped) -> TestCase:
+    case = TestCase(name, f"gconvtool.{command}")
     case.result = list(outcome)
     return case

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from gconvtool.report import sentences, tables, words
+from gconvtool.report.story import Fact, Story
 from gconvtool.report.tables import Column, Table
 from gconvtool.report.words import Convention
 from gconvtool.results import Analysis, Difference, Failed, Layer, Study, Unknown, WhatIf
@@ -36,6 +37,11 @@ def several(
 def difference(result: Difference, convention: Convention = "macs") -> str:
     """Two models side by side."""
     return _joined(_difference(result, convention))
+
+
+def story(result: Story) -> str:
+    """A measurement, its verdict first."""
+    return _joined(_story(result))
 
 
 def text(plain: str) -> str:
@@ -161,6 +167,32 @@ def _difference(result: Difference, convention: Convention) -> Iterator[str]:
         if parts := list(_besides(one, convention, layers=True)):
             yield f"## {letter}: {code(one.analysis.model)}"
             yield from parts
+
+
+def _story(result: Story) -> Iterator[str]:
+    yield f"## gconvtool {result.command}"
+    yield f"**{text(result.verdict)}**"
+    yield _bullets(f"{letter} {code(path)}".lstrip() for letter, path in result.models.items())
+    for part in result.parts:
+        if part.title:
+            yield f"### {text(part.title)}"
+        if part.table is not None:
+            yield _lines(part.table)
+        if part.facts:
+            yield _bullets(_facts(part.facts))
+    if result.gates:
+        yield _bullets(map(text, (gate for _, gate in result.gates)))
+
+
+def _facts(facts: Iterable[Fact]) -> Iterator[str]:
+    """A line a fact, with what goes on from it."""
+    lines: list[str] = []
+    for label, fact in facts:
+        if label or not lines:
+            lines.append(text(f"{label}: {fact}"))
+        else:
+            lines[-1] += f"; {text(fact)}"
+    yield from lines
 
 
 def _part(heading: str, content: Table | None) -> Iterator[str]:

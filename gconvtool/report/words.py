@@ -7,17 +7,40 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from gconvtool.facts import Shape, describe_shape
-from gconvtool.results import Comparison, Drift, Failed, Gate, Layer, Study, Totals
+from gconvtool.results import (
+    Comparison,
+    Diagnosis,
+    Drift,
+    Failed,
+    Gate,
+    Interval,
+    Judgement,
+    Layer,
+    Study,
+    Totals,
+)
 
 Convention: TypeAlias = Literal["macs", "flops"]
 """What a page counts in; documents always hold both."""
 
-PROVIDER_NAMES = {"cpu": "CPU", "cuda": "CUDA"}
+PROVIDER_NAMES = {"tensorrt": "TensorRT", "openvino": "OpenVINO", "coreml": "CoreML"}
+"""Those that are not written in capitals."""
 CONVENTIONS: Mapping[Convention, str] = {"macs": "MACs", "flops": "FLOPs"}
 INCREASE, PERCENT = "max_increase_", "_percent"
 """Gates against an earlier analysis: `max_increase_macs_percent`, `max_increase_params`."""
-UNITS: Mapping[str, str] = {"min_speedup": "x", "max_accuracy_drop": " points"}
-"""Gates whose limits are fractions. The others limit whole numbers."""
+UNITS: Mapping[str, str] = {
+    "min_speedup": "x",
+    "max_slowdown": "x",
+    "max_accuracy_drop": " points",
+    "max_p95": " ms",
+    "min_snr": " dB",
+    "max_abs": "",
+}
+"""Gates whose limits are fractions."""
+SHARES = ("max_relative_error", "min_agreement", "max_regression")
+"""Gates whose limits are shares. All others limit whole numbers."""
+BASELINE = "max_regression"
+"""The gate that comes with a baseline, and is no option."""
 STACK = 24
 """Columns of a formula or a shape; a longer one goes on in the next line."""
 NAMED = 3
@@ -227,12 +250,37 @@ def quality(part: Drift) -> str | None:
 
 def verdict(result: Comparison) -> str:
     """The comparison in one line."""
-    where = f"on {PROVIDER_NAMES[result.provider]}, {_threads(result.threads)}"
     first = result.drift[0]
     lost = quality(first)
     if lost is None and first.top1_agreement is not None:
         lost = f"top-1 agreement {percent(first.top1_agreement)} on {result.drift_source}"
-    return f"{_pace(result)} {where}" + (f"; {lost}" if lost else "")
+    where = setting(result.provider, result.threads)
+    return f"{pace(result.judgement)} {where}" + (f"; {lost}" if lost else "")
+
+
+def diagnosis(result: Diagnosis) -> str:
+    """What a diagnosis comes to, in one line."""
+    failed, warned = result.count("failed"), result.count("warning")
+    if failed:
+        return f"{plural(failed, 'check')} FAILED: timing needs what is missing"
+    if warned:
+        return f"It works; {plural(warned, 'warning')} on what may blur or block a measurement"
+    return "All is well"
+
+
+def setting(provider: str, threads: int) -> str:
+    """Where models ran: `on CPU, 2 threads`."""
+    return f"on {provider_name(provider)}, {plural(threads, 'thread')}"
+
+
+def provider_name(provider: str) -> str:
+    """What a provider is called: `CPU`, `TensorRT`."""
+    return PROVIDER_NAMES.get(provider, provider.upper())
+
+
+def interval(found: Interval) -> str:
+    """The bounds of a factor."""
+    return f"95 % {found.low:.2f}–{found.high:.2f}"
 
 
 def gate(answer: Gate) -> str:
@@ -248,8 +296,12 @@ def gate_verdict(answer: Gate) -> str:
 def limit(answer: Gate) -> str:
     """A limit as it would be typed: `--max-macs 300,000,000`, `--max-increase macs=2%`."""
     name = answer.name.replace("_", "-")
+    if answer.name == BASELINE:
+        return f"--baseline, at most {100 * answer.limit:g}% lost"
     if answer.name in UNITS:
         return f"--{name} {answer.limit:g}"
+    if answer.name in SHARES:
+        return f"--{name} {100 * answer.limit:.6g}%"
     if not answer.name.startswith(INCREASE):
         return f"--{name} {answer.limit:,.0f}{_bytes(answer)}"
     figure = name.removeprefix(INCREASE.replace("_", "-")).removesuffix("-percent")
@@ -262,7 +314,9 @@ def gate_value(answer: Gate) -> str:
     if answer.value is None:
         return "more than none" if answer.passed is False else "unknown"
     if answer.name in UNITS:
-        return f"{answer.value:.2f}{UNITS[answer.name]}"
+        return f"{_apart(answer.value, answer.limit)}{UNITS[answer.name]}"
+    if answer.name in SHARES:
+        return f"{_apart(100 * answer.value, 100 * answer.limit)} %"
     bound = "≥ " if answer.passed is None else ""
     if _in_percent(answer):
         return f"{bound}{answer.value:+.6g} %"
@@ -270,29 +324,34 @@ def gate_value(answer: Gate) -> str:
     return f"{bound}{answer.value:{sign},.0f}{_bytes(answer)}"
 
 
+def _apart(value: float, limit: float) -> str:
+    """Two decimals, or as many figures as tell a value from zero and from its limit."""
+    texts = (f"{value:.2f}", f"{value:.3g}", f"{value:.6g}")
+    clear = (t for t in texts if float(t) == value or not {float(t), value} & {0, limit})
+    return next(clear, str(value))
+
+
 def _in_percent(answer: Gate) -> bool:
     return answer.name.startswith(INCREASE) and answer.name.endswith(PERCENT)
 
 
 def _bytes(answer: Gate) -> str:
-    return " bytes" if "memory" in answer.name and not _in_percent(answer) else ""
+    sizes = "memory" in answer.name or answer.name == "max_size"
+    return " bytes" if sizes and not _in_percent(answer) else ""
 
 
-def _pace(result: Comparison) -> str:
-    speed, verdict = result.judgement.speedup, result.judgement.verdict
+def pace(judged: Judgement, a: str = "A", b: str = "B") -> str:
+    """Which of two models is faster, and by how much."""
+    speed, verdict = judged.speedup, judged.verdict
     if verdict == "faster":
-        return f"B is {speed.estimate:.2f}x faster (95 % {speed.low:.2f}–{speed.high:.2f})"
+        return f"{b} is {speed.estimate:.2f}x faster ({interval(speed)})"
     if verdict == "slower":
-        slow = 1 / speed.estimate, 1 / speed.high, 1 / speed.low
-        return f"B is {slow[0]:.2f}x slower (95 % {slow[1]:.2f}–{slow[2]:.2f})"
-    interval = f"speed-up {speed.estimate:.2f}x, 95 % {speed.low:.2f}–{speed.high:.2f}"
+        slow = Interval(1 / speed.estimate, 1 / speed.high, 1 / speed.low)
+        return f"{b} is {slow.estimate:.2f}x slower ({interval(slow)})"
+    found = f"speed-up {speed.estimate:.2f}x, {interval(speed)}"
     if verdict == "same":
-        return f"A and B are equally fast ({interval})"
-    return f"Inconclusive: too noisy to tell A from B ({interval})"
-
-
-def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
+        return f"{a} and {b} are equally fast ({found})"
+    return f"Inconclusive: too noisy to tell {a} from {b} ({found})"
 
 
 def milliseconds(value: float | None) -> str:

@@ -42,8 +42,9 @@ from gconvtool.results.diagnosis import Check, Diagnosis
 from gconvtool.results.drift import Drift, Verification
 from gconvtool.results.gate import Gate
 from gconvtool.results.kernels import CacheInfo, CacheShare, Estimate, KernelTime
-from gconvtool.results.layers import LayerRun, LayerTime, LayerTimes
+from gconvtool.results.layers import KernelPath, LayerRun, LayerTime, LayerTimes
 from gconvtool.results.planning import Planning, Race, SiteTime
+from gconvtool.results.sweep import LossMeasure, Sweep, SweepPoint
 from gconvtool.results.timing import (
     Block,
     Interval,
@@ -81,6 +82,7 @@ __all__ = [
     "Grid",
     "Interval",
     "Judgement",
+    "KernelPath",
     "KernelTime",
     "KindTotal",
     "Layer",
@@ -88,6 +90,7 @@ __all__ = [
     "LayerRun",
     "LayerTime",
     "LayerTimes",
+    "LossMeasure",
     "Machine",
     "Measurement",
     "Placed",
@@ -108,6 +111,8 @@ __all__ = [
     "SoloBlock",
     "Stored",
     "Study",
+    "Sweep",
+    "SweepPoint",
     "SweepRow",
     "Timing",
     "Totals",

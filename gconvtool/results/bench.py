@@ -21,7 +21,8 @@ class Timing:
     """One model's latency, and what else it takes.
 
     `peak_memory_bytes` is that of a process that loads the model and runs it, None where it was
-    not asked for or the system does not say.
+    not asked for or the system does not say. Where a provider has a memory of its own, runs are
+    timed without copies to it and back, and `end_to_end_ms` is the median with them.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Timing:
     p99_ms: float | None
     create_ms: float
     first_run_ms: float
+    end_to_end_ms: float | None = None
     size_bytes: int | None = None
     peak_memory_bytes: int | None = None
 
@@ -49,12 +51,14 @@ class Machine:
 class Placed:
     """What one provider runs of a model: nodes of the optimised graph, and convolutions' MACs.
 
-    `share` is of all MACs of convolutions; None where nodes cannot be told apart.
+    `share` is of all MACs of convolutions; None where nodes cannot be told apart. `convolutions` are
+    their nodes' names.
     """
 
     nodes: int
     conv_macs: int | None = None
     share: float | None = None
+    convolutions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

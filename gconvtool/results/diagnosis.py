@@ -23,3 +23,7 @@ class Diagnosis:
     """The checks, in the order in which trouble should be sought."""
 
     checks: tuple[Check, ...]
+
+    def count(self, health: Health) -> int:
+        """How many checks came out so."""
+        return sum(check.health == health for check in self.checks)

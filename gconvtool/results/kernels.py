@@ -52,7 +52,7 @@ class CacheInfo:
     """What `cache` answers: where measured times are kept, and what there is.
 
     `entries` is None where the file cannot be read, and `trouble` says why. `removed` is how many
-    files were deleted, None where that was not asked for.
+    files were deleted, None where that was not asked for. `sweeps` are kept beside it, a file each.
     """
 
     path: str
@@ -61,3 +61,4 @@ class CacheInfo:
     shares: tuple[CacheShare, ...] = ()
     trouble: str | None = None
     removed: int | None = None
+    sweeps: int = 0

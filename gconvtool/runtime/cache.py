@@ -21,6 +21,8 @@ from gconvtool.errors import MissingError
 from gconvtool.results.kernels import CacheInfo, CacheShare, Estimate, KernelTime
 
 FOLDER, FILE = "GCONVTOOL_CACHE", "kernels.sqlite"
+SWEEPS = "sweeps"
+"""A folder beside it: what of sweeps is done, a file each (`pipeline.ledger`)."""
 PATIENCE_S = 10.0
 """How long to wait for another process that writes."""
 CIRCUMSTANCES = "machine, onnxruntime, provider, threads, protocol"
@@ -139,16 +141,17 @@ def default_folder() -> Path:
 
 def info(folder: Path) -> CacheInfo:
     """What is kept in a folder; nothing is changed, and nothing made."""
-    path = folder / FILE
+    path, sweeps = folder / FILE, len(_sweeps(folder))
     if not path.is_file():
-        return CacheInfo(str(path), 0, 0)
+        return CacheInfo(str(path), 0, 0, sweeps=sweeps)
     size_bytes = path.stat().st_size
     try:
         with closing(_connected(path)) as file:
             shares = tuple(CacheShare(*row) for row in file.execute(SHARES))
     except sqlite3.Error as error:
-        return CacheInfo(str(path), size_bytes, None, trouble=str(error))
-    return CacheInfo(str(path), size_bytes, sum(share.entries for share in shares), shares)
+        return CacheInfo(str(path), size_bytes, None, trouble=str(error), sweeps=sweeps)
+    entries = sum(share.entries for share in shares)
+    return CacheInfo(str(path), size_bytes, entries, shares, sweeps=sweeps)
 
 
 def clear(folder: Path) -> CacheInfo:
@@ -157,13 +160,17 @@ def clear(folder: Path) -> CacheInfo:
     Raises:
         MissingError: a file cannot be deleted.
     """
-    files = sorted(folder.glob(f"{FILE}*"))
+    files = [*sorted(folder.glob(f"{FILE}*")), *_sweeps(folder)]
     for path in files:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise MissingError(f"{path}: cannot be deleted: {error.strerror or error}") from error
     return replace(info(folder), removed=len(files))
+
+
+def _sweeps(folder: Path) -> list[Path]:
+    return sorted((folder / SWEEPS).glob("*.json"))
 
 
 def _connected(path: Path) -> sqlite3.Connection:

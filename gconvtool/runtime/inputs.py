@@ -126,7 +126,10 @@ def load(source: str, inputs: Sequence[Input], images: ImageOptions = ImageOptio
 
 
 def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed: int) -> Data:
-    """Standard normal floats, zeros for other types; good for timing, never for fitting.
+    """Standard normal floats, and whole numbers that most models take; never good for fitting.
+
+    Bytes are most often pixels or quantised values and take all that there are. Wider whole numbers
+    are indices, masks and counts, of which nobody knows how large they may be: 0 or 1, like truth.
 
     Raises:
         InputError: an input has an open dimension that `dims` does not fix, or is too large.
@@ -148,7 +151,10 @@ def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed:
 def _drawn(dtype: np.dtype[Any], shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
     if np.issubdtype(dtype, np.floating):
         return rng.standard_normal(shape).astype(dtype)
-    return np.zeros(shape, dtype)
+    if np.issubdtype(dtype, np.integer) and dtype.itemsize == 1:
+        limits = np.iinfo(dtype)
+        return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    return rng.integers(0, 2, shape).astype(dtype)
 
 
 def _sized(i: Input, dims: Mapping[str, int]) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """One onnxruntime session, opened the same way everywhere: the single seam to the runtime.
 
 Spinning is off, since two sessions that spin slow each other down two- to threefold on a shared
-machine. Asking for a provider that does not load is an error: onnxruntime itself would warn and
-run on the CPU.
+machine. Asking for a provider that does not load is an error, and so is one that fails in a run:
+onnxruntime itself would warn and run on the CPU.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from gconvtool.errors import InputError, MissingError
 from gconvtool.graph.pack import Packed
+from gconvtool.runtime import binding, options, providers
 
 Tensors = Mapping[str, NDArray[Any]]
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 FLOATS: Mapping[str, type[np.floating[Any]]] = {
     "tensor(float16)": np.float16,
     "tensor(float)": np.float32,
@@ -34,11 +34,23 @@ FLOATS: Mapping[str, type[np.floating[Any]]] = {
 FATAL_ONLY = 4
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 """Where the files are that a serialised model names; since onnxruntime 1.21."""
+WEIGHTS_APART = "session.optimized_model_external_initializers_file_name"
+OPTIMISED = "optimised.onnx"
+"""Where a profile has the graph that is really run."""
 PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
+@dataclass(frozen=True)
+class Assigned:
+    """A node, after basic optimisations, and the full name of the provider that runs it."""
+
+    provider: str
+    name: str
+    op: str
+
+
 class Session:
-    """A loaded model, and the ways to run it."""
+    """A loaded model, and the ways to run it; `provider` is the short name of who runs it."""
 
     def __init__(
         self,
@@ -46,48 +58,59 @@ class Session:
         provider: str = "cpu",
         threads: int | None = None,
         name: str = "",
+        provider_options: Mapping[str, str] | None = None,
+        session_options: Mapping[str, str] | None = None,
+        profile: Path | None = None,
     ) -> None:
         """Open a session.
 
         Args:
             model: a file, or a serialised model, with the folder of its weights if it has one.
-            provider: a key of PROVIDERS.
+            provider: by its short name, see `providers`.
             threads: intra-op threads; onnxruntime's choice if None.
             name: what to call the model in messages.
+            provider_options: the provider's own options, as onnxruntime names them.
+            session_options: options of the session by name, see `options`.
+            profile: a folder for a trace of all kernels, and the graph that they belong to.
 
         Raises:
             MissingError: onnxruntime or the provider is not there.
-            InputError: onnxruntime does not accept the model.
+            InputError: onnxruntime does not accept the model, or there is no such option.
         """
         runtime = onnxruntime()
-        if provider not in PROVIDERS:
-            raise InputError(f"provider {provider!r}: known are {', '.join(PROVIDERS)}")
-        if provider != "cpu":
-            _require(runtime, provider)
+        self.provider = providers.canonical(runtime, provider)
+        chain = providers.chain(runtime, self.provider, provider_options or {})
+        self._provider_options = chain[0][1]
         content, folder = (
             (model.content, model.folder) if isinstance(model, Packed) else (model, None)
         )
         source = str(content) if isinstance(content, Path) else content
         self._name = name or (source if isinstance(source, str) else "the model")
+        settings = _options(runtime, threads, folder)
+        options.apply(runtime, settings, session_options or {})
+        if profile is not None:
+            _trace(settings, profile)
         with stdout_kept():
+            if self.provider in providers.NVIDIA and hasattr(runtime, "preload_dlls"):
+                runtime.preload_dlls()
             try:
                 self._session = runtime.InferenceSession(
-                    source, _options(runtime, threads, folder), providers=_chain(provider)
+                    source, settings, providers=chain, enable_fallback=False
                 )
             except Exception as error:  # onnxruntime has a family of its own, without a base
-                raise InputError(
-                    f"{self._name}: onnxruntime cannot run it: {brief(error)}"
-                ) from error
-        loaded = self._session.get_providers()
-        if PROVIDERS[provider] not in loaded:
-            raise MissingError(_unloadable(runtime, provider))
+                said = brief(error)
+                if providers.lacks_something(self.provider, said):
+                    raise MissingError(providers.unloadable(self.provider, said)) from error
+                raise InputError(f"{self._name}: onnxruntime cannot run it: {said}") from error
+        if chain[0][0] not in self._session.get_providers():
+            raise MissingError(providers.unloadable(self.provider))
         self.outputs = tuple(o.name for o in self._session.get_outputs())
         self._floats = {i.name: FLOATS.get(i.type) for i in self._session.get_inputs()}
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """All outputs by name; floating-point feeds of another width are cast to the model's."""
         try:
-            made = self._session.run(None, self._cast(feeds))
+            made = self._run()(self._cast(feeds))
             return dict(zip(self.outputs, made, strict=True))
         except Exception as error:
             raise InputError(f"{self._name}: onnxruntime failed: {brief(error)}") from error
@@ -95,34 +118,47 @@ class Session:
     def runner(self, feeds: Tensors) -> Callable[[], object]:
         """A function that runs the model once on these inputs and returns when it is done.
 
-        On CUDA, inputs and outputs are bound to the device, so that no copies are timed.
+        On a device of its own, inputs and outputs stay there, so that no copies are timed.
         """
-        if PROVIDERS["cuda"] not in self._session.get_providers():
-            run, inputs = self._session.run, self._cast(feeds)
-            return lambda: run(None, inputs)
-        runtime, binding = onnxruntime(), self._session.io_binding()
-        for name, array in self._cast(feeds).items():
-            value = runtime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), "cuda", 0)
-            binding.bind_ortvalue_input(name, value)
-        for name in self.outputs:
-            binding.bind_output(name, "cuda")
+        if self.provider not in binding.DEVICES:
+            return self.runner_end_to_end(feeds)
+        return binding.bound(
+            onnxruntime(),
+            self._session,
+            self._cast(feeds),
+            self.outputs,
+            self.provider,
+            self._provider_options,
+        )
 
-        def run_on_device() -> None:
-            self._session.run_with_iobinding(binding)
-            binding.synchronize_outputs()
+    def runner_end_to_end(self, feeds: Tensors) -> Callable[[], object]:
+        """As `runner`, from arrays and to arrays: copies to a device and back are a part of it."""
+        run, inputs = self._run(), self._cast(feeds)
+        return lambda: run(inputs)
 
-        return run_on_device
+    def _run(self) -> Callable[[Tensors], list[NDArray[Any]]]:
+        """What makes all outputs of arrays, which lie elsewhere in every run."""
+        run = self._session.run
+        if not binding.captures(self._provider_options):
+            return lambda inputs: run(None, inputs)
+        apart = binding.uncaptured(onnxruntime())
+        return lambda inputs: run(None, inputs, apart)
 
     def _cast(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         return {name: _as(self._floats.get(name), array) for name, array in feeds.items()}
 
-    def placement(self) -> dict[str, int]:
-        """How many nodes of the optimised graph each provider runs; empty if it does not say."""
-        counts: dict[str, int] = {}
+    def trace(self) -> Path:
+        """Stop tracing, which nothing starts again; the file in the folder that was given."""
+        with stdout_kept():
+            return Path(self._session.end_profiling())
+
+    def assigned(self) -> tuple[Assigned, ...] | None:
+        """Which provider runs which node; None where onnxruntime does not say (before 1.24)."""
         ask = getattr(self._session, "get_provider_graph_assignment_info", None)
-        for part in ask() if ask else ():
-            counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
-        return counts
+        if ask is None:
+            return None
+        parts = ((part.ep_name, part.get_nodes()) for part in ask())
+        return tuple(Assigned(ep, node.name, node.op_type) for ep, nodes in parts for node in nodes)
 
 
 def _as(wanted: type[np.floating[Any]] | None, array: NDArray[Any]) -> NDArray[Any]:
@@ -137,7 +173,7 @@ def onnxruntime() -> ModuleType:
     except ImportError as error:
         raise MissingError(
             f"onnxruntime is not installed, or does not load ({' '.join(str(error).split())}): "
-            'pip install "gconvtool[cpu]" (or "gconvtool[cuda]" for NVIDIA GPUs)'
+            f"{providers.INSTALL}"
         ) from error
     return cast("ModuleType", runtime)
 
@@ -171,48 +207,20 @@ def stdout_kept() -> Iterator[None]:
 
 
 def _options(runtime: ModuleType, threads: int | None, folder: Path | None) -> Any:
-    options = runtime.SessionOptions()
-    options.log_severity_level = FATAL_ONLY
-    options.inter_op_num_threads = 1
-    options.intra_op_num_threads = threads or 0
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    made = runtime.SessionOptions()
+    made.log_severity_level = FATAL_ONLY
+    made.inter_op_num_threads = 1
+    made.intra_op_num_threads = threads or 0
+    made.add_session_config_entry(options.SPINNING, "0")
+    made.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if folder is not None:
-        options.add_session_config_entry(WEIGHTS_FOLDER, str(folder.resolve()))
-    return options
+        made.add_session_config_entry(WEIGHTS_FOLDER, str(folder.resolve()))
+    return made
 
 
-def _chain(provider: str) -> list[str]:
-    return [PROVIDERS[name] for name in dict.fromkeys((provider, "cpu"))]
-
-
-def _require(runtime: ModuleType, provider: str) -> None:
-    """Fail before onnxruntime falls back in silence."""
-    built_in = PROVIDERS[provider] in runtime.get_available_providers()
-    wheels = _installed_wheels()
-    if not built_in and len(wheels) > 1:
-        raise MissingError(
-            f"{provider}: the packages {' and '.join(wheels)} overwrite each other here: "
-            f'pip uninstall -y {" ".join(wheels)}, then pip install "gconvtool[{provider}]"'
-        )
-    if not built_in:
-        raise MissingError(
-            f"{provider}: the installed onnxruntime is built without it: "
-            f'pip uninstall -y onnxruntime, then pip install "gconvtool[{provider}]"'
-        )
-    if hasattr(runtime, "preload_dlls"):
-        with stdout_kept():
-            runtime.preload_dlls()
-
-
-def _installed_wheels() -> list[str]:
-    names = ("onnxruntime", "onnxruntime-gpu")
-    return [name for name in names if any(metadata.distributions(name=name))]
-
-
-def _unloadable(runtime: ModuleType, provider: str) -> str:
-    return (
-        f"{provider}: onnxruntime {runtime.__version__} is built with it but cannot load it: a "
-        "driver or a CUDA or cuDNN library is missing or too old; nvidia-smi shows the driver, "
-        f'pip install -U "gconvtool[{provider}]" brings the libraries'
-    )
+def _trace(made: Any, folder: Path) -> None:
+    """Weights go to a file of their own: the graph is what is wanted, whatever they weigh."""
+    made.enable_profiling = True
+    made.profile_file_prefix = str(folder / "trace")
+    made.optimized_model_filepath = str(folder / OPTIMISED)
+    made.add_session_config_entry(WEIGHTS_APART, "weights.bin")

@@ -4,9 +4,18 @@ What a process may use is the smallest of three numbers: the CPUs that the machi
 that it is pinned to (affinity), and the CPU time that its control groups allow (quota: 150 ms in
 every 100 ms are 1.5 CPUs). More threads than that take turns, and their times say so.
 
-Everything is read from files under `root`. Where a system has no such file (macOS and Windows
-have none of them) the fact is unknown and nothing is said about it; without `resource`
-(Windows) no preemptions are counted.
+Facts are read from files under `root`, which only Linux has. Where there is no such file, another
+way is taken, or the fact is unknown and nothing is said about it:
+
+                        Linux                      macOS               Windows
+    load                /proc/loadavg              os.getloadavg       unknown
+    pressure, quota     /proc/pressure, cgroups    unknown             unknown
+    affinity            sched_getaffinity          all CPUs            all CPUs
+    preemptions         getrusage                  getrusage           unknown
+    processor's name    /proc/cpuinfo              sysctl              the platform module
+    CPU time's grain    1 ns                       1 µs                16 ms
+
+A grain that is longer than a sample makes CPU times of 0, which are then not compared (`ratios`).
 """
 
 from __future__ import annotations
@@ -14,6 +23,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -75,7 +85,7 @@ def surroundings(root: Path = ROOT) -> Surroundings:
         cpus=os.cpu_count() or 1,
         affinity=_affinity(),
         quota=_quota(root),
-        load=_first_number(root / "proc/loadavg", r"^([\d.]+)"),
+        load=_load(root),
         pressure=_first_number(root / "proc/pressure/cpu", r"^some avg10=([\d.]+)"),
     )
 
@@ -116,11 +126,25 @@ def machine(onnxruntime_version: str, root: Path = ROOT) -> Machine:
     name = _first(root / "proc/cpuinfo", r"^model name\s*:\s*(.+)$")
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
-        processor=name or platform.processor() or platform.machine(),
+        processor=name or _brand() or platform.processor() or platform.machine(),
         cpus=cpu_budget(root),
         python=platform.python_version(),
         onnxruntime=onnxruntime_version,
     )
+
+
+def differences(then: Machine, now: Machine) -> tuple[str, ...]:
+    """In which ways two measurements were not made in the same place, in words.
+
+    Python is left out: it starts runs and has no part in them.
+    """
+    facts = {
+        "system": (then.system, now.system),
+        "processor": (then.processor, now.processor),
+        "CPUs": (then.cpus, now.cpus),
+        "onnxruntime": (then.onnxruntime, now.onnxruntime),
+    }
+    return tuple(f"{what} {a} then, {b} now" for what, (a, b) in facts.items() if a != b)
 
 
 def identity(root: Path = ROOT) -> str:
@@ -128,13 +152,41 @@ def identity(root: Path = ROOT) -> str:
 
     Virtual machines of one processor may be given different features, and kernels go by these.
     """
-    here = machine("", root)
-    features = _first(root / "proc/cpuinfo", r"^(?:flags|Features)\s*:\s*(.+)$") or ""
-    told = sha256(" ".join(sorted(features.split())).encode()).hexdigest()[:8]
-    known = f", features {told}" if features else ""
+    here, able = machine("", root), features(root)
+    told = sha256(" ".join(able).encode()).hexdigest()[:8]
+    known = f", features {told}" if able else ""
     gpus = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
     models = [_first(path, r"^Model:\s*(.+)$") or "GPU" for path in gpus]
     return ", ".join([f"{here.system}, {here.processor}, {here.cpus} CPUs{known}", *models])
+
+
+def features(root: Path = ROOT) -> tuple[str, ...]:
+    """What the processor can do, by the system's names for it; nothing where it does not say."""
+    told = _first(root / "proc/cpuinfo", r"^(?:flags|Features)\s*:\s*(.+)$") or ""
+    return tuple(sorted(told.split()))
+
+
+def _load(root: Path) -> float | None:
+    """The load average of the last minute."""
+    told = _first_number(root / "proc/loadavg", r"^([\d.]+)")
+    if told is not None or not hasattr(os, "getloadavg"):  # Windows
+        return told
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return None
+
+
+def _brand() -> str | None:
+    """The processor's name on macOS, where `platform` knows its architecture only."""
+    if platform.system() != "Darwin":
+        return None
+    try:
+        asked = ("sysctl", "-n", "machdep.cpu.brand_string")
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.strip() or None
 
 
 def _affinity() -> int:

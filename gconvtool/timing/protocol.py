@@ -1,4 +1,4 @@
-"""Two models timed against each other, so that what disturbs one disturbs the other too.
+"""Models timed in blocks with fresh sessions: two against each other, or one by itself.
 
 A shared machine drifts, and its drift is autocorrelated: all runs of A and then all of B compare
 two moments rather than two models. So a *round* runs both, one right after the other, and only
@@ -10,25 +10,33 @@ ratios within a round are used. What else would tilt the comparison, and what is
     others take the CPU                  each sample knows whether it was preempted
     a clock has grain                    a sample lasts >= 0.5 ms, over as many runs as that takes
 
-The clock, the random generator and the models are handed in: nothing here knows the time.
+One model by itself has nothing to be compared with, and its blocks hold samples instead of rounds;
+how much these differ says how far its latency can be trusted.
+
+The clock, the random generator, the models and the rule by which to stop are handed in: nothing
+here knows the time or what times mean.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from statistics import median
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from gconvtool.results import Block, Measurement, Round, Sample
+from gconvtool.results import Block, Measurement, Recording, Round, Sample, SoloBlock
+from gconvtool.timing.shares import Budget, Share
 
 Runner = Callable[[], object]
 """Runs a model once, and returns when it is done."""
 
 Open = Callable[[], Runner]
 """Makes a fresh session of a model."""
+
+Progress = Callable[[float], None]
+"""Hears how much of the measurement is done, 0 to 1."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -39,11 +47,11 @@ SAMPLE_NS = 0.5 * MS_NS
 WARM_LEAST_NS, WARM_MOST_NS = 0.5 * S_NS, 10 * S_NS
 STEADY_RUNS, STEADY_SHARE = 5, 0.05
 
-LEAST_BLOCKS = 4  # fewer hardly say how much sessions differ
-LEAST_ROUNDS = 2  # one AB and one BA: when models are slow, blocks are worth more than rounds
-FEW_ROUNDS = 20  # fewer in a block are worth a warning
-PLENTY_CLEAN = 200  # rounds then add little to the 1 % by which sessions differ
-MOST_ROUNDS = 1000  # where four rounds of five are disturbed, more do not help
+BLOCKS, MOST_BLOCKS = 8, 32
+LEAST_DRAWN = 2  # an AB and a BA: when models are slow, blocks are worth more than rounds
+FEW_DRAWN = 20  # fewer in a block are worth a warning
+PLENTY_CLEAN = 200  # more add little to the 1 % by which sessions differ
+MOST_DRAWN = 1000  # where four of five are disturbed, more do not help
 
 
 class Clock(Protocol):
@@ -60,40 +68,6 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True)
-class _Bench:
-    """What was handed in."""
-
-    opens: tuple[Open, Open]
-    clock: Clock
-    rng: Random
-    tell: Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class _Share:
-    """The time that block `index` of `blocks` may take."""
-
-    index: int
-    blocks: int
-    start_ns: int
-    length_ns: float
-
-    @property
-    def end_ns(self) -> float:
-        """When the block should be over."""
-        return self.start_ns + self.length_ns
-
-    @property
-    def warm_up_ns(self) -> tuple[float, float]:
-        """Least and most time to warm one model up: 0.5 and 10 s, or a tenth and a fifth of all."""
-        return min(WARM_LEAST_NS, self.length_ns / 10), min(WARM_MOST_NS, self.length_ns / 5)
-
-    def done(self, now_ns: int) -> float:
-        """How much of the whole measurement is behind us, 0 to 1."""
-        return (self.index + min(1.0, (now_ns - self.start_ns) / self.length_ns)) / self.blocks
-
-
-@dataclass(frozen=True)
 class _Warm:
     """How a warm-up went: its fastest run, and whether it was steady at the end or too short."""
 
@@ -102,11 +76,22 @@ class _Warm:
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """A block, and what the next one and the warnings want to know. Pairs are (A's, B's)."""
+class _Pair:
+    """What was handed in to time two models against each other."""
 
-    block: Block
-    runs_per_sample: tuple[int, int]
+    opens: tuple[Open, Open]
+    clock: Clock
+    rng: Random
+    tell: Progress
+
+
+@dataclass(frozen=True)
+class _Outcome(Generic[T]):
+    """A block, and what the next one and the warnings want to know."""
+
+    block: T
+    runs_per_sample: tuple[int, ...]
+    drawn: int
     steady: bool
 
 
@@ -117,8 +102,9 @@ def measure(
     clock: Clock,
     rng: Random,
     time_budget_s: float = 60.0,
-    blocks: int = 8,
-    progress: Callable[[float], None] | None = None,
+    blocks: int = BLOCKS,
+    enough: Callable[[Measurement], bool] | None = None,
+    progress: Progress | None = None,
 ) -> Measurement:
     """Time A against B in blocks of balanced rounds, each block with fresh sessions.
 
@@ -126,46 +112,98 @@ def measure(
     the time that it leaves goes to those that follow. Slow models get 2 rounds a block and 4
     blocks (or `blocks`, where that is less), past the budget if need be, and a warning says so.
 
+    `enough` is asked after each block whether what was measured so far will do. It may end the
+    measurement before `blocks` blocks; as long as it does not, there are up to 32 of them while
+    there is time. Without it there are `blocks`.
+
     `progress` hears which share is done (0 to 1): between rounds, never during one.
     """
-    bench = _Bench((open_a, open_b), clock, rng, progress or (lambda share: None))
-    outcomes: list[_Outcome] = []
-    for share in _shares(clock, time_budget_s * S_NS, blocks):
-        outcomes.append(_block(bench, share, outcomes[0].runs_per_sample if outcomes else None))
-    bench.tell(1.0)
-    return Measurement(
-        blocks=tuple(outcome.block for outcome in outcomes),
-        runs_per_sample=outcomes[0].runs_per_sample,
-        warnings=_warnings(outcomes, blocks),
+    pair = _Pair((open_a, open_b), clock, rng, progress or _silent)
+    most = blocks if enough is None else max(blocks, MOST_BLOCKS)
+    outcomes: list[_Outcome[Block]] = []
+    settled = False
+    for share in Budget(clock.wall_ns, time_budget_s * S_NS, blocks, most).shares():
+        outcomes.append(_block(pair, share, outcomes[0].runs_per_sample if outcomes else ()))
+        settled = enough is not None and enough(_measurement(outcomes))
+        if settled:
+            break
+    pair.tell(1.0)
+    wanted = len(outcomes) if settled else blocks
+    return replace(
+        _measurement(outcomes), warnings=_warnings(outcomes, wanted, "rounds of A and B")
     )
 
 
-def _shares(clock: Clock, budget_ns: float, blocks: int) -> Iterator[_Share]:
-    """For each block an equal part of what the earlier ones left of the budget."""
-    end_ns = clock.wall_ns() + budget_ns
-    for index in range(blocks):
-        now_ns = clock.wall_ns()
-        if now_ns >= end_ns and index >= LEAST_BLOCKS:
-            return
-        yield _Share(index, blocks, now_ns, max(end_ns - now_ns, 1.0) / (blocks - index))
+def record(
+    open_: Open,
+    *,
+    clock: Clock,
+    time_budget_s: float = 60.0,
+    blocks: int = BLOCKS,
+    progress: Progress | None = None,
+) -> Recording:
+    """Time one model in blocks, each with a fresh session.
+
+    A block ends as those of `measure` do, with samples in place of rounds.
+    """
+    tell = progress or _silent
+    outcomes: list[_Outcome[SoloBlock]] = []
+    for share in Budget(clock.wall_ns, time_budget_s * S_NS, blocks, blocks).shares():
+        runs = outcomes[0].runs_per_sample if outcomes else ()
+        outcomes.append(_solo_block(open_, clock, share, runs, tell))
+    tell(1.0)
+    return Recording(
+        blocks=tuple(outcome.block for outcome in outcomes),
+        runs_per_sample=outcomes[0].runs_per_sample[0],
+        warnings=_warnings(outcomes, blocks, "samples"),
+    )
 
 
-def _block(bench: _Bench, share: _Share, runs: tuple[int, int] | None) -> _Outcome:
+def _silent(share: float) -> None:
+    """Nobody wants to hear it."""
+
+
+def _measurement(outcomes: Sequence[_Outcome[Block]]) -> Measurement:
+    """What is measured by now."""
+    a, b = outcomes[0].runs_per_sample
+    return Measurement(tuple(outcome.block for outcome in outcomes), (a, b))
+
+
+def _block(pair: _Pair, share: Share, runs: tuple[int, ...]) -> _Outcome[Block]:
     """One fresh pair of sessions from its creation to its last round; gone when this returns."""
-    order, clock = "BA" if share.index % 2 else "AB", bench.clock
-    opened = _in_order(order, lambda open_: _timed(open_, clock), bench.opens)
+    order, clock = "BA" if share.index % 2 else "AB", pair.clock
+    opened = _in_order(order, lambda open_: _timed(open_, clock), pair.opens)
     runners = (opened[0][0], opened[1][0])
     first_run_ns = _in_order(order, lambda runner: _timed(runner, clock)[1], runners)
     warm = _in_order(order, lambda runner: _warm_up(runner, clock, share), runners)
-    bench.tell(share.done(clock.wall_ns()))
+    pair.tell(share.done)
     runs = runs or (_runs_per_sample(warm[0]), _runs_per_sample(warm[1]))
     models = ((runners[0], runs[0]), (runners[1], runs[1]))
     block = Block(
         create_ms=(opened[0][1] / MS_NS, opened[1][1] / MS_NS),
         first_run_ms=(first_run_ns[0] / MS_NS, first_run_ns[1] / MS_NS),
-        rounds=_rounds(bench, share, models),
+        rounds=_drawn(lambda: _two_rounds(pair, models), _is_clean, share, pair.tell),
     )
-    return _Outcome(block, runs, all(w.steady for w in warm))
+    return _Outcome(block, runs, len(block.rounds), all(w.steady for w in warm))
+
+
+def _solo_block(
+    open_: Open, clock: Clock, share: Share, runs: tuple[int, ...], tell: Progress
+) -> _Outcome[SoloBlock]:
+    """One fresh session from its creation to its last sample; gone when this returns."""
+    runner, create_ns = _timed(open_, clock)
+    first_run_ns = _timed(runner, clock)[1]
+    warm = _warm_up(runner, clock, share)
+    tell(share.done)
+    runs = runs or (_runs_per_sample(warm),)
+    block = SoloBlock(
+        create_ms=create_ns / MS_NS,
+        first_run_ms=first_run_ns / MS_NS,
+        samples=_drawn(
+            lambda: (sample(runner, runs[0], clock),), lambda one: not one.preempted, share, tell
+        ),
+    )
+    return _Outcome(block, runs, len(block.samples), warm.steady)
 
 
 def _in_order(order: str, act: Callable[[T], U], models: tuple[T, T]) -> tuple[U, U]:
@@ -184,9 +222,10 @@ def _timed(act: Callable[[], T], clock: Clock) -> tuple[T, int]:
     return answer, clock.wall_ns() - start_ns
 
 
-def _warm_up(runner: Runner, clock: Clock, share: _Share) -> _Warm:
-    """Run until the times are steady: at least once, and within the share's two limits."""
-    least_ns, most_ns = share.warm_up_ns
+def _warm_up(runner: Runner, clock: Clock, share: Share) -> _Warm:
+    """Run until the times are steady: for 0.5 to 10 s, or a tenth to a fifth of the share."""
+    least_ns = min(WARM_LEAST_NS, share.length_ns / 10)
+    most_ns = min(WARM_MOST_NS, share.length_ns / 5)
     start_ns = clock.wall_ns()
     times_ns: list[int] = []
     while True:
@@ -209,24 +248,38 @@ def _runs_per_sample(warm: _Warm) -> int:
     return math.ceil(SAMPLE_NS / max(warm.fastest_ns, 1))
 
 
-def _rounds(
-    bench: _Bench, share: _Share, models: tuple[tuple[Runner, int], tuple[Runner, int]]
-) -> tuple[Round, ...]:
-    """Pairs of rounds, AB and BA in random order, until there are plenty or the time is up."""
-    rounds: list[Round] = []
+def _drawn(
+    draw: Callable[[], Sequence[T]], is_clean: Callable[[T], bool], share: Share, tell: Progress
+) -> tuple[T, ...]:
+    """Draw until there are plenty that are undisturbed, or too many, or the time is up."""
+    drawn: list[T] = []
     clean = 0
-    while not _enough(len(rounds), clean, time_is_up=bench.clock.wall_ns() >= share.end_ns):
-        for order in bench.rng.sample(("AB", "BA"), 2):
-            a, b = _in_order(order, lambda model: sample(*model, bench.clock), models)
-            rounds.append(Round(order, a, b))
-            clean += rounds[-1].clean
-        bench.tell(share.done(bench.clock.wall_ns()))
+    while not _plenty(len(drawn), clean, time_is_up=share.is_over):
+        more = draw()
+        drawn += more
+        clean += sum(map(is_clean, more))
+        tell(share.done)
+    return tuple(drawn)
+
+
+def _plenty(drawn: int, clean: int, *, time_is_up: bool) -> bool:
+    """The rule by which a block ends."""
+    return drawn >= LEAST_DRAWN and (time_is_up or clean >= PLENTY_CLEAN or drawn >= MOST_DRAWN)
+
+
+def _two_rounds(
+    pair: _Pair, models: tuple[tuple[Runner, int], tuple[Runner, int]]
+) -> tuple[Round, ...]:
+    """One AB and one BA, in random order."""
+    rounds = []
+    for order in pair.rng.sample(("AB", "BA"), 2):
+        a, b = _in_order(order, lambda model: sample(*model, pair.clock), models)
+        rounds.append(Round(order, a, b))
     return tuple(rounds)
 
 
-def _enough(rounds: int, clean: int, *, time_is_up: bool) -> bool:
-    """The rule by which a block ends."""
-    return rounds >= LEAST_ROUNDS and (time_is_up or clean >= PLENTY_CLEAN or rounds >= MOST_ROUNDS)
+def _is_clean(round_: Round) -> bool:
+    return round_.clean
 
 
 def sample(runner: Runner, runs: int, clock: Clock) -> Sample:
@@ -243,16 +296,16 @@ def sample(runner: Runner, runs: int, clock: Clock) -> Sample:
     )
 
 
-def _warnings(outcomes: Sequence[_Outcome], blocks: int) -> tuple[str, ...]:
+def _warnings(outcomes: Sequence[_Outcome[T]], wanted: int, what: str) -> tuple[str, ...]:
     """What the reader should know about how the measurement went, with advice."""
-    fewest = min(len(outcome.block.rounds) for outcome in outcomes)
+    blocks, fewest = len(outcomes), min(outcome.drawn for outcome in outcomes)
     unsteady = sum(not outcome.steady for outcome in outcomes)
     said = {
-        f"only {len(outcomes)} of {blocks} blocks fitted into the time budget: a longer one "
-        "narrows the interval": len(outcomes) < blocks,
-        f"only {fewest} rounds of A and B fitted into a block: a longer time budget narrows the "
-        "interval": fewest < FEW_ROUNDS,
-        f"run times were still changing after the warm-up of {unsteady} of {len(outcomes)} "
-        "blocks: close other programs, or give a longer time budget": 2 * unsteady > len(outcomes),
+        f"only {blocks} of {wanted} blocks fitted into the time budget: a longer one narrows the "
+        "interval": blocks < wanted,
+        f"only {fewest} {what} fitted into a block: a longer time budget narrows the "
+        "interval": fewest < FEW_DRAWN,
+        f"run times were still changing after the warm-up of {unsteady} of {blocks} "
+        "blocks: close other programs, or give a longer time budget": 2 * unsteady > blocks,
     }
     return tuple(warning for warning, holds in said.items() if holds)

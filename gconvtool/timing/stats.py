@@ -1,63 +1,55 @@
-"""From paired samples to how many times faster B is, and to what may be said of that.
+"""What may be said of samples: of two models a speedup and a verdict, of one its latency.
 
-A round gives r = log(A's time / B's time). Whichever runs first in a round is a few percent
-faster, so a block's ratio lies halfway between its two orders; medians keep outliers out:
+The speedup is exp(R), with R and its error from the blocks (`ratios`); how sure a verdict has to be
+depends on how often it might have come already (`looks`). With m = log(1 + margin), t Student's
+quantiles, σ the error of R and ν its degrees of freedom:
 
-    R_s = (median of r over AB rounds + median of r over BA rounds) / 2
+    faster         R - t·σ > m        at 1 % in all          slower likewise, below -m
+    same           |R| + t·σ ≤ m      at 5 % in all
 
-Rounds of one block share their luck with the sessions, and more of them do not better it: the
-S blocks are the sample. Whichever session was created first is often slower, too (by up to
-0.9 % on one machine), and A was it in every second block; so with c_s = ±1 for that
+    detectable     exp(m + d·σ) - 1   where a t of ν degrees of freedom whose centre is d lies above
+                                      the quantile for "faster" in 90 % of cases (noncentral t)
 
-    R_s = R + c_s·δ + e_s        by least squares;  speedup = exp(R ± t·error of R)
+The latency of one model is exp(mean of L_s ± t·error of that mean) over the S blocks' medians, of
+which L_s are the logarithms, with S - 1 degrees of freedom.
 
-with t Student's quantile for S - 2 degrees of freedom (S - 1, without δ, below 5 blocks).
-
-In 20,000 simulated comparisons each, with 5 or 8 blocks of 3, 20 or 100 rounds an order and
-sessions that differ by 0.3, 1 or 1.4 %, the 95 % interval held the truth in 94.7 to 95.5 %. The
-percentiles of a bootstrap over blocks and over the rounds in them hold it in 78 % (3 blocks),
-87 % (5) and 91 % (8) at 1.4 %, since so few blocks hardly know their own spread
-(benchmarks/verdicts.py, docs/timing.md).
+A speedup that was measured twice has changed by exp(R_now - R_then); the two errors are independent
+of each other and so add up as squares: half-widths w on the logarithm give √(w_now² + w_then²).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import nctdtrinc, stdtrit
 
-from gconvtool.results import Block, Interval, Judgement, Measurement, Round, Timing, Verdict
+from gconvtool.results import (
+    Interval,
+    Judgement,
+    Measurement,
+    Recording,
+    Sample,
+    Timing,
+    Verdict,
+)
+from gconvtool.timing import looks
+from gconvtool.timing.ratios import ENOUGH_CLEAN, Fit, Floats, read
 
-Floats = NDArray[np.float64]
-Timer = Literal["wall", "cpu"]
+MARGIN = 0.02
+"""Smaller differences are none."""
+DIFFER, MISS = 0.01, 0.05
+"""Shares of cases, over all looks: false verdicts of faster or slower, intervals without the truth.
+"""
+POWER = 0.9
+"""In this share of measurements a difference that counts as detectable is found."""
 
-ORDERS = ("AB", "BA")
-
-ENOUGH_CLEAN = 5  # rounds of each order in each block, or all where there are fewer
-FEW_BLOCKS = 5  # below that, blocks cannot spare a degree of freedom for δ
-
-UNCOUNTED = "this system does not say which rounds were disturbed: all are used"
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """The log of the speedup, its standard error, and on how many degrees of freedom."""
-
-    log_speedup: float
-    error: float
-    degrees: int
-
-    def half_width(self, confidence: float) -> float:
-        """Half the confidence interval's width."""
-        return float(stdtrit(self.degrees, (1 + confidence) / 2)) * self.error
+T = TypeVar("T")
 
 
-def judge(measurement: Measurement, *, margin: float = 0.02) -> Judgement:
+def judge(measurement: Measurement, *, margin: float = MARGIN) -> Judgement:
     """How many times faster B is than A, with its 95 % interval, and the verdict.
 
     On the logarithm of the speedup, and with m = log(1 + margin):
@@ -67,38 +59,90 @@ def judge(measurement: Measurement, *, margin: float = 0.02) -> Judgement:
         same           the 95 % interval lies between -m and m, though it may exclude 0
         inconclusive   everything else: too wide, or across m
 
-    No point estimate ever decides, and a false alarm costs more than an open question: hence
-    99 %. Simulated with the default margin and 4 blocks or more, at most 0.8 % of comparisons of
-    a model with itself were called faster or slower, even where sessions differ by 30 % (up to
-    4 % would be, by the 95 % interval), and none of 20,000 in 8 blocks where they differ by
-    1.4 %. In 8 blocks of 100 rounds an order whose sessions differ by 0.3, 1 and 1.4 %, a true
-    5 % was found in 100, 99.9 and 93 %, a true 3 % in 99, 28 and 13 %.
+    The percentages are those that all looks and the end have together, and either interval is a
+    little wider than it would be without looks (`looks`). No point estimate ever decides, and a
+    false alarm costs more than an open question: hence 99 %. docs/timing.md says how often the
+    rule errs and what it finds.
 
     The margin also stands for luck that all sessions of one process share: in 144 real
     comparisons of four models with themselves on two overloaded cores, 10 s each, the 95 %
-    interval missed 1 in 10 %, by up to 1.3 %, and no verdict was false.
+    interval of 8 blocks without looks missed 1 in 10 %, by up to 1.3 %, and no verdict was false.
 
     Rounds that were preempted are left out. Where a block has too few others, all rounds count,
     by wall clock, or by CPU time if that halves the interval; `clock` and a warning say so.
 
     Raises ValueError for fewer than two blocks, which say nothing about their spread.
     """
-    if len(measurement.blocks) < 2:
-        raise ValueError("a judgement needs two blocks at least")
-    clock, fit, warnings = _fit_blocks(measurement.blocks)
-    verdict = _verdict(fit, math.log1p(margin))
-    rounds = [round_ for block in measurement.blocks for round_ in block.rounds]
+    blocks = _several(measurement.blocks)
+    reading, error = read(blocks), looks.of_interval(MISS, len(blocks))
+    fit = reading.fit
+    verdict = _verdict(fit, looks.at_end(DIFFER, len(blocks)), error, math.log1p(margin))
+    rounds = [round_ for block in blocks for round_ in block.rounds]
     return Judgement(
-        speedup=_interval(fit),
+        speedup=_interval(fit.log_speedup, fit.half_width(error)),
         verdict=verdict,
-        clock=clock,
+        clock=reading.clock,
         rounds=len(rounds),
         clean_rounds=sum(round_.clean for round_ in rounds),
-        warnings=(*warnings, *_doubts(fit, verdict, margin)),
+        warnings=(*reading.warnings, *_doubts(fit, error, verdict, margin)),
     )
 
 
+def settled(
+    measurement: Measurement, limits: Sequence[float] = (), *, margin: float = MARGIN
+) -> bool:
+    """Whether more blocks are not needed: the rule by which `protocol.measure` may stop.
+
+    At a look, the verdict has to be certain, and on which side of each of `limits` (speedups, from
+    gates) the truth lies. Between looks the answer is no.
+    """
+    if len(measurement.blocks) not in looks.LOOKS:
+        return False
+    fit = read(measurement.blocks).fit
+    differ, miss = looks.at_look(DIFFER), looks.at_look(MISS)
+    apart = (abs(fit.log_speedup - math.log(limit)) for limit in limits if limit > 0)
+    return _verdict(fit, differ, miss, math.log1p(margin)) != "inconclusive" and all(
+        distance > fit.half_width(miss) for distance in apart
+    )
+
+
+def floor(measurement: Measurement, *, margin: float = MARGIN) -> tuple[float, float]:
+    """What this machine can tell apart, from a model against itself; two shares.
+
+    The first is half the 95 % interval: smaller effects drown in the noise. The second is the
+    smallest true effect that would be called faster or slower in 90 % of measurements of as many
+    blocks whose sessions and rounds are as noisy.
+
+    Raises ValueError for fewer than two blocks.
+    """
+    blocks = _several(measurement.blocks)
+    fit = read(blocks).fit
+    quantile = fit.quantile(looks.at_end(DIFFER, len(blocks)))
+    centre = float(nctdtrinc(fit.degrees, 1 - POWER, quantile))
+    half_width = fit.half_width(looks.of_interval(MISS, len(blocks)))
+    return math.expm1(half_width), math.expm1(math.log1p(margin) + centre * fit.error)
+
+
+def against(now: Interval, then: Interval) -> Interval:
+    """The ratio of two speedups, both of which are uncertain."""
+    ratio = math.log(now.estimate / then.estimate)
+    below = math.hypot(_below(now), _above(then))
+    above = math.hypot(_above(now), _below(then))
+    return Interval(*(math.exp(ratio + shift) for shift in (0.0, -below, above)))
+
+
 def timing(path: str, measurement: Measurement, which: Literal["a", "b"]) -> Timing:
+    """One model's latency over all its samples of a comparison, see `timing_of`."""
+    index = "ab".index(which)
+    return _timing(
+        path,
+        [getattr(round_, which) for block in measurement.blocks for round_ in block.rounds],
+        [block.create_ms[index] for block in measurement.blocks],
+        [block.first_run_ms[index] for block in measurement.blocks],
+    )
+
+
+def timing_of(path: str, recording: Recording) -> Timing:
     """One model's latency over all its samples, the disturbed ones too; medians over blocks.
 
     A percentile is shown where n samples support a bound on it whatever their distribution: the
@@ -106,17 +150,46 @@ def timing(path: str, measurement: Measurement, which: Literal["a", "b"]) -> Tim
     on for the 95th percentile and from 299 on for the 99th. Samples of models faster than half a
     millisecond are means of several runs, and their percentiles are those of such means.
     """
-    wall_ms = np.array(
-        [getattr(r, which).wall_ms for block in measurement.blocks for r in block.rounds]
+    return _timing(
+        path,
+        [sample for block in recording.blocks for sample in block.samples],
+        [block.create_ms for block in recording.blocks],
+        [block.first_run_ms for block in recording.blocks],
     )
-    index = "ab".index(which)
+
+
+def latency(recording: Recording) -> Interval:
+    """The median latency in ms, with an interval that holds for other sessions, too.
+
+    Samples that were preempted are left out of a block that has five others.
+
+    Raises ValueError for fewer than two blocks.
+    """
+    blocks = _several(recording.blocks)
+    logs = np.log([np.median(_undisturbed(block.samples)) for block in blocks])
+    error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+    half_width = float(stdtrit(len(logs) - 1, 1 - MISS / 2)) * error
+    return _interval(float(np.mean(logs)), half_width)
+
+
+def _several(blocks: tuple[T, ...]) -> tuple[T, ...]:
+    """The blocks, which say something about their spread."""
+    if len(blocks) < 2:
+        raise ValueError("a judgement needs two blocks at least")
+    return blocks
+
+
+def _timing(
+    path: str, samples: Sequence[Sample], creates_ms: Sequence[float], firsts_ms: Sequence[float]
+) -> Timing:
+    wall_ms = _wall_ms(samples)
     return Timing(
         path=path,
         median_ms=float(np.median(wall_ms)),
         p95_ms=_percentile(wall_ms, 0.95),
         p99_ms=_percentile(wall_ms, 0.99),
-        create_ms=float(np.median([block.create_ms[index] for block in measurement.blocks])),
-        first_run_ms=float(np.median([block.first_run_ms[index] for block in measurement.blocks])),
+        create_ms=float(np.median(creates_ms)),
+        first_run_ms=float(np.median(firsts_ms)),
     )
 
 
@@ -125,99 +198,45 @@ def _percentile(samples: Floats, q: float) -> float | None:
     return float(np.quantile(samples, q)) if 1 - q ** len(samples) >= 0.95 else None
 
 
-def _fit_blocks(blocks: Sequence[Block]) -> tuple[Timer, _Fit, tuple[str, ...]]:
-    """The fit over undisturbed rounds where every block has enough of them, else over all."""
-    rounds = [block.rounds for block in blocks]
-    clean = [tuple(round_ for round_ in block if round_.clean) for block in rounds]
-    if not all(map(_enough, clean, rounds)):
-        return _fit_all(rounds, clean_rounds=sum(map(len, clean)))
-    counted = all(round_.a.preempted is not None for block in rounds for round_ in block)
-    return "wall", _fit(clean, "wall"), () if counted else (UNCOUNTED,)
+def _undisturbed(samples: Sequence[Sample]) -> Floats:
+    """Times in ms; those of all samples where too few were left alone."""
+    clean = [sample for sample in samples if not sample.preempted]
+    return _wall_ms(clean if len(clean) >= ENOUGH_CLEAN else samples)
 
 
-def _enough(clean: Sequence[Round], rounds: Sequence[Round]) -> bool:
-    """Each order has five clean rounds, or lost none."""
-    return all(
-        len(_log_ratios(clean, order, "wall"))
-        >= min(ENOUGH_CLEAN, len(_log_ratios(rounds, order, "wall")))
-        for order in ORDERS
-    )
+def _wall_ms(samples: Sequence[Sample]) -> Floats:
+    return np.array([sample.wall_ms for sample in samples])
 
 
-def _fit_all(
-    blocks: Sequence[Sequence[Round]], clean_rounds: int
-) -> tuple[Timer, _Fit, tuple[str, ...]]:
-    """The fit over all rounds: by wall clock, unless CPU time has less than half its error.
-
-    CPU time is blind to being preempted, and far steadier for a model on one thread; threads
-    that share a core spoil both clocks, and the wall clock is what the user waits for.
-    """
-    disturbed = (
-        f"only {clean_rounds} of {sum(map(len, blocks))} rounds ran undisturbed, too few in some "
-        "block, so {}; a quieter machine, fewer threads or a longer time budget help"
-    )
-    wall, counted = _fit(blocks, "wall"), all(_cpu_counted(rounds) for rounds in blocks)
-    if counted and 2 * (cpu := _fit(blocks, "cpu")).error < wall.error:
-        return "cpu", cpu, (disturbed.format("CPU time over all rounds is compared"),)
-    return "wall", wall, (disturbed.format("the disturbed ones are used too"),)
-
-
-def _cpu_counted(rounds: Sequence[Round]) -> bool:
-    """Every sample took CPU time, as far as this system's grain shows."""
-    return all(round_.a.cpu_ms > 0 and round_.b.cpu_ms > 0 for round_ in rounds)
-
-
-def _log_ratios(rounds: Sequence[Round], order: str, timer: Timer) -> Floats:
-    """log(A / B) of the rounds that ran in `order`."""
-    times = [
-        (round_.a.wall_ms, round_.b.wall_ms)
-        if timer == "wall"
-        else (round_.a.cpu_ms, round_.b.cpu_ms)
-        for round_ in rounds
-        if round_.order == order
-    ]
-    a, b = np.array(times, dtype=np.float64).reshape(-1, 2).T
-    log_ratios: Floats = np.log(a / b)
-    return log_ratios
-
-
-def _fit(blocks: Sequence[Sequence[Round]], timer: Timer) -> _Fit:
-    """Least squares of R_s = R + c_s·δ + e_s; the first block created A first, the next B."""
-    ratios = np.array(
-        [np.mean([np.median(_log_ratios(b, order, timer)) for order in ORDERS]) for b in blocks]
-    )
-    created = np.where(np.arange(len(blocks)) % 2, -1.0, 1.0)
-    columns = [np.ones_like(created), created][: 1 if len(blocks) < FEW_BLOCKS else 2]
-    design = np.stack(columns, axis=1)
-    covariance = np.linalg.inv(design.T @ design)
-    rest = ratios - design @ (solution := covariance @ design.T @ ratios)
-    degrees = len(blocks) - len(columns)
-    error = math.sqrt(rest @ rest / degrees * covariance[0, 0])
-    return _Fit(float(solution[0]), error, degrees)
-
-
-def _verdict(fit: _Fit, margin: float) -> Verdict:
-    """The rule that `judge` states; `margin` is a logarithm here."""
-    if fit.log_speedup - fit.half_width(0.99) > margin:
+def _verdict(fit: Fit, differ: float, miss: float, margin: float) -> Verdict:
+    """The rule that `judge` states, at these error rates; `margin` is a logarithm here."""
+    if fit.log_speedup - fit.half_width(differ) > margin:
         return "faster"
-    if fit.log_speedup + fit.half_width(0.99) < -margin:
+    if fit.log_speedup + fit.half_width(differ) < -margin:
         return "slower"
-    if abs(fit.log_speedup) + fit.half_width(0.95) <= margin:
+    if abs(fit.log_speedup) + fit.half_width(miss) <= margin:
         return "same"
     return "inconclusive"
 
 
-def _interval(fit: _Fit) -> Interval:
-    """Back from logarithms to ratios."""
-    half = fit.half_width(0.95)
-    return Interval(*(math.exp(fit.log_speedup + shift) for shift in (0.0, -half, half)))
+def _interval(middle: float, half_width: float) -> Interval:
+    """Back from logarithms."""
+    return Interval(*(math.exp(middle + shift) for shift in (0.0, -half_width, half_width)))
 
 
-def _doubts(fit: _Fit, verdict: Verdict, margin: float) -> tuple[str, ...]:
+def _below(interval: Interval) -> float:
+    return math.log(interval.estimate / interval.low)
+
+
+def _above(interval: Interval) -> float:
+    return math.log(interval.high / interval.estimate)
+
+
+def _doubts(fit: Fit, miss: float, verdict: Verdict, margin: float) -> tuple[str, ...]:
     """Why a verdict is inconclusive, and what would help."""
     if verdict != "inconclusive":
         return ()
-    if abs(fit.log_speedup) <= fit.half_width(0.95):
+    if abs(fit.log_speedup) <= fit.half_width(miss):
         return ("too noisy to decide: close other programs, or use fewer threads",)
     side = "faster" if fit.log_speedup > 0 else "slower"
     return (

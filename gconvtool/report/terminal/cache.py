@@ -28,6 +28,8 @@ def _sentences(result: CacheInfo) -> Iterator[Text]:
     else:
         size = f", {words.size(result.size_bytes)}" if result.size_bytes else ""
         yield line(f"{words.plural(result.entries, 'measured time')}{size}")
+    if result.sweeps:
+        yield line(f"{words.plural(result.sweeps, 'sweep')} beside it")
 
 
 def _table(result: CacheInfo) -> Iterator[RenderableType]:

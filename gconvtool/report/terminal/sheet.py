@@ -106,9 +106,9 @@ def shared(tracks: Sequence[Track], width: int) -> list[int]:
 
 
 def folded(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, broken at spaces where there are some."""
+    """Lines of at most `width` columns, broken at spaces where there are some, not before units."""
     lines: list[str] = []
-    for word in re.findall(r"\s*\S+", text):
+    for word in re.findall(r"\s*\S+(?: (?:%|dB|ms)(?!\w))?", text):
         if lines and cell_len(lines[-1] + word) <= width:
             lines[-1] += word
         else:

@@ -1,0 +1,97 @@
+"""Parts that several stories have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from gconvtool.report import words
+from gconvtool.report.stories.layers import layer_part
+from gconvtool.report.story import Fact, Mood, Part, Trial
+from gconvtool.report.tables.table import Column, Table, counts, numbers, texts
+from gconvtool.results import Comparison, LayerTimes, Placed, Timing, Totals, Verdict
+
+MOODS: Mapping[Verdict, Mood] = {
+    "faster": "good",
+    "slower": "bad",
+    "same": "open",
+    "inconclusive": "open",
+}
+
+
+def timings(found: Sequence[Timing], macs: Sequence[Totals], first: Sequence[Column] = ()) -> Table:
+    """A row a model; what was not measured has no column."""
+    return Table(
+        (
+            *first,
+            numbers("Median", [words.milliseconds(timing.median_ms) for timing in found]),
+            *_times("p95", [timing.p95_ms for timing in found], rank=3),
+            *_times("p99", [timing.p99_ms for timing in found], rank=5),
+            *_times("With copies", [timing.end_to_end_ms for timing in found], rank=3),
+            *_bytes("Peak memory", [timing.peak_memory_bytes for timing in found], rank=1),
+            *_bytes("Size", [timing.size_bytes for timing in found], rank=4),
+            numbers("MACs", [words.total(totals.macs, totals.exact) for totals in macs]),
+            counts("Params", [totals.params for totals in macs], rank=2),
+        )
+    )
+
+
+def letters(models: Mapping[str, str]) -> tuple[Column, ...]:
+    """The models' letters as a column."""
+    return (texts("", models),)
+
+
+def start(found: Sequence[Timing]) -> Fact:
+    """What it takes to be ready, apart from the steady state."""
+    loading = " and ".join(words.milliseconds(timing.create_ms) for timing in found)
+    running = " and ".join(words.milliseconds(timing.first_run_ms) for timing in found)
+    return "Start", f"loading {loading}, first run {running}"
+
+
+def placement(placed: Mapping[str, Mapping[str, Placed]]) -> Iterator[Fact]:
+    """What ran where, if anything ran beside the first provider or the first one is no CPU."""
+    for letter, providers in placed.items():
+        if set(providers) - {"CPUExecutionProvider"}:
+            shares = ", ".join(_placed(name, part) for name, part in providers.items())
+            yield "Placed", f"{letter + ': ' if len(placed) > 1 else ''}{shares}"
+
+
+def trial(name: str, result: Comparison) -> Trial:
+    """A comparison's gates, and its figures for readers that show some."""
+    speed = result.judgement.speedup
+    figures = {
+        "verdict": result.judgement.verdict,
+        "speedup": f"{speed.estimate:.4g}",
+        "speedup_low": f"{speed.low:.4g}",
+        "speedup_high": f"{speed.high:.4g}",
+        "a_median_ms": f"{result.a.median_ms:.4g}",
+        "b_median_ms": f"{result.b.median_ms:.4g}",
+    }
+    return Trial(name, result.gates, figures)
+
+
+def warnings(found: Iterable[Comparison]) -> tuple[str, ...]:
+    """What has to be said of comparisons, once each."""
+    every = ((*one.warnings, *one.judgement.warnings, *one.measurement.warnings) for one in found)
+    return tuple(dict.fromkeys(warning for part in every for warning in part))
+
+
+def layers(found: LayerTimes | None, of: str = "") -> tuple[Part, ...]:
+    """Where the time goes, if that was asked; `of` says of what, where there are several."""
+    return () if found is None else (layer_part(found, of),)
+
+
+def _placed(name: str, part: Placed) -> str:
+    share = "" if part.share is None else f", {words.percent(part.share)} of convolution MACs"
+    return f"{name.removesuffix('ExecutionProvider')} {words.plural(part.nodes, 'node')}{share}"
+
+
+def _times(title: str, values: Sequence[float | None], rank: int) -> tuple[Column, ...]:
+    if not any(value is not None for value in values):
+        return ()
+    return (numbers(title, [words.milliseconds(value) for value in values], rank),)
+
+
+def _bytes(title: str, values: Sequence[int | None], rank: int) -> tuple[Column, ...]:
+    if not any(value is not None for value in values):
+        return ()
+    return (numbers(title, [words.size(value) for value in values], rank),)
