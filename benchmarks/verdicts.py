@@ -13,7 +13,7 @@ whichever session was created first 0.5 % slower. Prints two Markdown tables:
   is found, how often the interval of `stats.judge` holds the truth (the least of what is so for
   0, 3, 5 and 8 %), and how many blocks it takes.
 
-2,000 comparisons a number, 3,000 in the second table (standard error 0.4 points at 95 %); some ten
+2,000 comparisons a number, 5,000 in the second table (standard error 0.3 points at 95 %); some five
 minutes on two cores.
 """
 
@@ -35,7 +35,7 @@ from gconvtool.timing.stats import judge, settled
 
 Floats = NDArray[np.float64]
 
-COMPARISONS, RESAMPLES, SEQUENTIAL = 2_000, 2_000, 3_000
+COMPARISONS, RESAMPLES, SEQUENTIAL = 2_000, 2_000, 5_000
 BLOCKS, SESSIONS = (3, 5, 8), (0.003, 0.01, 0.014)
 ENDS, NOISY = (4, 8, 16, MOST_BLOCKS), (*SESSIONS, 0.05)
 SPEEDUPS = (1.0, 1.03, 1.05, 1.08)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gconvtool.pipeline.solo import solo
     from gconvtool.pipeline.study import what_if
     from gconvtool.pipeline.sweep import sweep
+    from gconvtool.pipeline.tolerances import Tolerances
     from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Separable
     from gconvtool.results import (
         Analysis,
@@ -60,6 +61,7 @@ _HOMES = {
     "pipeline.solo": ("solo",),
     "pipeline.study": ("what_if",),
     "pipeline.sweep": ("sweep",),
+    "pipeline.tolerances": ("Tolerances",),
     "recipes": ("Bottleneck", "Gdc", "Grouped", "Monarch", "Separable"),
     "results": (
         "Analysis",
@@ -104,6 +106,7 @@ __all__ = [
     "Solo",
     "Sweep",
     "SweepPoint",
+    "Tolerances",
     "Verification",
     "VerificationError",
     "WhatIf",

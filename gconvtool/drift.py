@@ -68,7 +68,7 @@ def compare(
     start = 0
     for feeds in batches:
         a, b = run_a(feeds), run_b(feeds)
-        size = len(next(iter(feeds.values())))
+        size = next((len(array) for array in feeds.values() if array.ndim), 1)
         rows = slice(start, start + size)
         start += size
         for index, name in enumerate(_common(a, b)):

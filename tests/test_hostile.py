@@ -100,7 +100,7 @@ def chained(folder: Path) -> None:
 
 PLACES: dict[str, tuple[Maker, str]] = {
     "a link to a file outside": (
-        outside(link("a.bin", "../secret.bin"), location="a.bin"), "outside of the model's folder"),
+        outside(link("a.bin", "../secret.bin"), location="a.bin"), "put a copy of"),
     "a link to a link to one": (outside(chained, location="first.bin"), "outside"),
     "in a linked folder": (outside(linked_folder, location="inside/w.bin"), "outside"),
     "above a linked folder": (outside(linked_folder, location="deep/../w.bin"), "outside"),
@@ -222,6 +222,9 @@ def test_a_model_that_is_a_link_may_have_its_weights_where_it_is(desk: Desk) -> 
     (desk.folder / "bad.onnx").symlink_to("../bad.onnx")
     (desk.folder / "weights.bin").symlink_to("../w.bin")
     assert desk("analyze", "bad.onnx").code == 0
+    assert desk("convert", "bad.onnx", "-o", "out.onnx", "--exact").code == 0
+    assert W.tobytes() in (desk.folder / "out.onnx").read_bytes()
+    assert desk("verify", "bad.onnx", "out.onnx").code == 0
 
 
 # What is a network on paper, and nothing that can be run.

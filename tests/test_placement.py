@@ -162,3 +162,16 @@ def test_the_real_runtime_is_attested_to_the_last_mac(samples):
     assert placed[CPU].conv_macs == sum(layer.macs for layer in convolutions)
     assert len(placed[CPU].convolutions) == len(convolutions)
     placement.require(placed, "cpu", network.name)
+
+
+def test_a_real_fallback_is_seen_and_refused(samples):
+    """The provider that hands models to a service is in the CPU's package, and runs no nodes."""
+    runtime = pytest.importorskip("onnxruntime", minversion="1.24")
+    if "AzureExecutionProvider" not in runtime.get_available_providers():
+        pytest.skip("no provider here that leaves everything to the CPU")
+    network = Network.open(samples / "fashion_resnet.onnx")
+    session = Session(network.packed(), "azure", threads=1)
+    placed = placement.attest(session, {})
+    assert {full: one.share for full, one in placed.items()} == {CPU: 1.0}
+    with pytest.raises(MissingError, match=r"azure does not run all .*cpu runs stem\.conv, "):
+        placement.require(placed, session.provider, network.name)

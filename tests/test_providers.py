@@ -138,6 +138,11 @@ def test_the_oldest_onnxruntime_is_that_of_the_package():
     assert extras["optional-dependencies"]["cpu"] == [f"onnxruntime>={oldest}"]
 
 
+def test_every_option_is_documented():
+    text = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in options.names())
+
+
 class Options:
     """SessionOptions that remember."""
 

@@ -50,7 +50,7 @@ def in_little_time(example: str) -> str:
     )
 
 
-@pytest.mark.parametrize("command", ["analyze", "convert", "bench"])
+@pytest.mark.parametrize("command", ["analyze", "convert", "sweep", "bench", "verify"])
 def test_every_command_and_option_is_in_the_readme(command, capsys):
     assert run([command, "--help"]) == 0
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", capsys.readouterr().out))

@@ -67,6 +67,17 @@ def test_other_convolutions_beside_the_blocks(node: Layer, said: str) -> None:
     assert said in (off_the_blocks([part(9, node.op, node)]) or "")
 
 
+def test_several_convolutions_that_copy_their_input() -> None:
+    node = conv(1, 64, 64, op="ConvTranspose")
+    kernels = [part(9, node.op, node), part(8, node.op, node)]
+    assert (off_the_blocks(kernels) or "").endswith("--spelling multiplier has fewest of them")
+
+
+def test_quantised_convolutions_have_kernels_of_their_own() -> None:
+    node = conv(1, 30, 30, op="QLinearConv")
+    assert off_the_blocks([part(9, node.op, node)]) is None
+
+
 def test_a_layer_in_blocks_has_nothing_beside_them() -> None:
     assert off_the_blocks([part(9, "Conv", WIDE, NCHWC), part(9, "Relu", free("Relu"))]) is None
 
@@ -100,6 +111,11 @@ def test_time_that_goes_into_depthwise_convolutions() -> None:
     kernels = [part(90, "Conv", depthwise, NCHWC), part(100, "Conv", pointwise, NCHWC)]
     said = shortfall(DENSE_US, DENSE_MACS, kernels, blocks=True)
     assert said.startswith("47 % of its time is depthwise")
+    assert said.endswith("a bottleneck of fewer groups has none")
+    both = [kernels[0], kernels[0], *kernels]
+    assert shortfall(DENSE_US, DENSE_MACS, both, blocks=True).endswith(
+        "a lower rank has less of it"
+    )
 
 
 def test_groups_that_are_narrow() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from gconvtool.cli import config
+from gconvtool.cli import config, options
 from gconvtool.errors import InputError
 
 GATES = ("max-relative-error", "min-agreement", "max-accuracy-drop", "on-inconclusive")
@@ -88,9 +88,9 @@ def _checked(command: Any, parameter: Any, said: str, value: Any) -> Any:
     """A value in the form that the command line would have, if the option takes it."""
     words = _words(parameter, said, value)
     try:
-        parameter.type_cast_value(typer.Context(command), words)
+        parameter.process_value(typer.Context(command), words)
     except typer.TyperException as error:
-        raise InputError(f"{said}: {error.format_message()}") from error
+        raise InputError(f"{said}: {options.complaint(error)}") from error
     return words
 
 
@@ -98,7 +98,7 @@ def _words(parameter: Any, said: str, value: Any) -> Any:
     """Lists for what may be said several times, commas where the command line has them."""
     if isinstance(value, dict):
         value = [f"{key}={_word(said, part)}" for key, part in value.items()]
-    if parameter.multiple if hasattr(parameter, "multiple") else parameter.nargs == -1:
+    if parameter.multiple or parameter.nargs == -1:
         words = value if isinstance(value, list) else shlex.split(str(value))
         return [_word(said, word) for word in words]
     if isinstance(value, list):

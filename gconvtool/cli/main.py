@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from gconvtool._version import __version__
-from gconvtool.cli import completion, console, defaults, outlets
+from gconvtool.cli import completion, console, defaults, options, outlets
 from gconvtool.cli.analyze import analyze
 from gconvtool.cli.bench import bench
 from gconvtool.cli.cache import cache
@@ -116,7 +116,7 @@ def _told(error: Exception) -> tuple[GconvError, int]:
     if isinstance(error, GconvError):
         return error, error.exit_code
     if isinstance(error, typer.TyperException):  # the command line itself was wrong
-        return InputError(error.format_message().replace("Value error, ", "")), InputError.exit_code
+        return InputError(options.complaint(error)), InputError.exit_code
     if isinstance(error, MemoryError):
         return MissingError("not enough memory; use a smaller batch, size or model"), 4
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

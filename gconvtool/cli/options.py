@@ -153,6 +153,11 @@ def images(scale: float, mean: str, std: str, layout: str | None) -> ImageOption
     return ImageOptions(scale, _numbers("--mean", mean), deviations, layout)
 
 
+def complaint(error: typer.TyperException) -> str:
+    """What Typer says of a wrong word, without a prefix of the library that it parses with."""
+    return error.format_message().replace("Value error, ", "")
+
+
 def required(value: str | None, what: str, hint: str) -> str:
     """A value that the command line or the configuration must give."""
     if not value:

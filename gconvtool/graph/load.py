@@ -38,10 +38,9 @@ def load(path: Path) -> ir.Model:
     model = _deserialise(_decode(path), path)
     _allow_private_initializers(model)
     _store_constants(model)
-    stored = external(model)
-    for _, tensor in stored:
-        _check_inside(tensor, path)
-    for value, tensor in stored:
+    for value, tensor in external(model):
+        value.const_value = _inside(tensor, path)
+    for value, tensor in external(model):
         if tensor.nbytes <= SMALL_BYTES and Path(tensor.path).is_file():
             with readable(f"{path} ({tensor.path})"):
                 value.const_value = ir.tensor(numbers(tensor).copy(), name=value.name)
@@ -190,11 +189,17 @@ def as_bytes(tensor: ir.ExternalTensor) -> ir.ExternalTensor:
     return _anew(tensor, ir.DataType.UINT8, ir.Shape([tensor.nbytes]))
 
 
-def _anew(tensor: ir.ExternalTensor, dtype: ir.DataType, shape: ir.Shape) -> ir.ExternalTensor:
-    """The same place, apart from whoever else reads it."""
-    name, folder, size = tensor.name, tensor.base_dir, tensor.nbytes
+def _anew(
+    tensor: ir.ExternalTensor, dtype: ir.DataType, shape: ir.Shape, beside: str | None = None
+) -> ir.ExternalTensor:
+    """The same place, apart from whoever else reads it; as a file in the folder `beside`, if that
+    is given."""
+    folder, location = tensor.base_dir, tensor.location
+    if beside is not None:
+        folder, location = beside, os.path.relpath(os.path.realpath(tensor.path), beside)
+    name, size = tensor.name, tensor.nbytes
     return ir.ExternalTensor(
-        tensor.location, tensor.offset, size, dtype, shape=shape, name=name, base_dir=folder
+        location, tensor.offset, size, dtype, shape=shape, name=name, base_dir=folder
     )
 
 
@@ -212,19 +217,29 @@ def _store_constants(model: ir.Model) -> None:
                 graph.register_initializer(new)
 
 
-def _check_inside(tensor: ir.ExternalTensor, path: Path) -> None:
+def _inside(tensor: ir.ExternalTensor, path: Path) -> ir.ExternalTensor:
     """Weights lie in files of the model's folder, whatever links say: a model must not reach for
-    other files of the machine. A model that is a link itself may have them beside what it is."""
+    other files of the machine. A model that is a link itself may have them beside what it is; they
+    are looked for there then, since those who read them do not follow links out of a folder."""
     folder, said = os.path.abspath(path.parent), os.path.join(path.parent, tensor.location)
-    homes = [os.path.realpath(folder), os.path.dirname(os.path.realpath(path))]
-    inside = _below(os.path.abspath(said), folder)
-    if not inside or not any(_below(os.path.realpath(said), home) for home in homes):
-        raise InputError(
-            f"{path}: weight {tensor.name} names a file outside of the model's folder, which is "
-            f"refused: {tensor.location}"
-        )
+    home, beside = os.path.realpath(folder), os.path.dirname(os.path.realpath(path))
+    real = os.path.realpath(said)
+    if not _below(os.path.abspath(said), folder):
+        raise _outside(tensor, path, "let the model name a copy in its folder")
+    if not _below(real, home) and not _below(real, beside):
+        raise _outside(tensor, path, f"put a copy of {real} in the place of the link")
     if os.path.exists(said) and not os.path.isfile(said):
         raise InputError(f"{path}: weight {tensor.name} names what is no file: {tensor.location}")
+    if _below(real, home):
+        return tensor
+    return _anew(tensor, tensor.dtype, ir.Shape(tensor.shape), beside)
+
+
+def _outside(tensor: ir.ExternalTensor, path: Path, help_: str) -> InputError:
+    return InputError(
+        f"{path}: weight {tensor.name} names a file outside of the model's folder, which is "
+        f"refused: {tensor.location}; {help_}"
+    )
 
 
 def _below(place: str, folder: str) -> bool:

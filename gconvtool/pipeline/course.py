@@ -30,7 +30,7 @@ class Course:
     @property
     def batch(self) -> int:
         """Samples a run."""
-        return len(next(iter(self.feeds.values())))
+        return inputs.count(self.feeds)
 
     def sized(self, wanted: int) -> Batch:
         """The batch that a model insists on, or the wanted one."""
@@ -38,8 +38,7 @@ class Course:
 
     def shapes(self, wanted: int) -> dict[str, tuple[int, ...]]:
         """Of the inputs, in a batch of so many samples where that is open."""
-        samples = self.sized(wanted).samples
-        return {name: (samples, *array.shape[1:]) for name, array in self.feeds.items()}
+        return inputs.shapes(self.feeds, self.sized(wanted).samples)
 
 
 def lay_out(contestants: Sequence[Contestant], terms: Terms, samples: Data | None = None) -> Course:

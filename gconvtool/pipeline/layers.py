@@ -152,7 +152,9 @@ class _Side:
             return None
         if any(self.profile.providers.get(p.kernel.name) != CPU for p in convolutions):
             return "unknown"
-        return "blocked" if all(part.blocked for part in convolutions) else "fallback"
+        if any(part.beside for part in convolutions):
+            return "fallback"
+        return "blocked" if all(part.blocked for part in convolutions) else "unknown"
 
     def _median_us(self, kernels: Iterable[str]) -> float:
         return self.profile.median_us(tuple(kernels))

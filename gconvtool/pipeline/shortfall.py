@@ -27,6 +27,8 @@ SMALL_US, TINY_US = 20.0, 5.0
 """Of a layer and of a kernel that take less, the start is a large part."""
 WIDE = 32
 """Filters a group from which on blocked kernels are about as fast as dense ones."""
+WITH_BLOCKS = frozenset({"Conv", "ConvTranspose", "FusedConv"})
+"""Convolutions of float32; quantised ones have kernels of their own."""
 MOVING = frozenset("Concat Gather Pad Reshape Slice Split Transpose".split())
 """Operators that copy numbers and compute none."""
 
@@ -53,6 +55,11 @@ class Part:
     def moves(self) -> bool:
         """Whether it only brings numbers to another place."""
         return is_reorder(self.kernel) or self.kernel.op in MOVING
+
+    @property
+    def beside(self) -> bool:
+        """Whether it is one of those that could be in blocks, and is not."""
+        return self.convolves and not self.blocked and self.kernel.op in WITH_BLOCKS
 
 
 Parts: TypeAlias = Sequence[Part]
@@ -82,7 +89,7 @@ def shortfall(before_us: float, before_macs: int, parts: Parts, blocks: bool) ->
 
 def off_the_blocks(parts: Parts) -> str | None:
     """Why convolutions of a layer run beside the blocked layout, if any do where there is one."""
-    beside = [part for part in parts if part.convolves and not part.blocked]
+    beside = [part for part in parts if part.beside]
     return _beside(beside, parts) if beside else None
 
 
@@ -100,9 +107,13 @@ def _beside(beside: Parts, parts: Parts) -> str:
         )
     channels, filters, groups = node.channels or 1, node.filters or 1, node.groups or 1
     if node.op not in ("Conv", "FusedConv") or len(node.kernel or ()) != 2:
-        return f"{node.op} over {_axes(node)} has no blocked kernel, and copies its input first"
+        helps = ": --spelling multiplier has fewest of them" if len(beside) > 1 else ""
+        return f"{node.op} over {_axes(node)} has no blocked kernel, and copies its input{helps}"
     if groups == 1 or node.kind == "depthwise":
-        return "no blocked kernel: its channels are no multiple of 4, or its weights no constants"
+        return (
+            "it has no blocked kernel: its channels are no multiple of 4, or its weights no "
+            "constants in float32"
+        )
     fitting = [g for g in range(2, groups) if _fills(channels, filters, g)]
     helps = f"{fitting[-1]} groups" if fitting else f"multiples of {BLOCK}"
     return (
@@ -131,9 +142,11 @@ def _moving(moving: Parts, parts: Parts) -> str:
 
 
 def _depthwise(depthwise: Parts, parts: Parts) -> str:
+    fewer = len(depthwise) > 1
+    helps = "a lower rank has less of it" if fewer else "a bottleneck of fewer groups has none"
     return (
         f"{_share(depthwise, parts)} of its time is depthwise, which memory limits rather than "
-        "arithmetic: a lower rank has fewer of them"
+        f"arithmetic: {helps}"
     )
 
 
@@ -179,7 +192,7 @@ class Cause:
 
 CAUSES = (
     Cause(lambda part, blocks: part.moves, _moving),
-    Cause(lambda part, blocks: part.convolves and not part.blocked and blocks, _beside),
+    Cause(lambda part, blocks: part.beside and blocks, _beside),
     Cause(lambda part, blocks: part.node.kind in ("depthwise", "gdc"), _depthwise),
     Cause(lambda part, blocks: part.blocked and _is_narrow(part.node), _narrow),
     Cause(lambda part, blocks: not part.node.macs, _adding),

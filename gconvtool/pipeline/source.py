@@ -188,8 +188,7 @@ def fed_like(feed: Feed, data: Data, batch: Batch) -> Feed:
     What was given wins.
     """
     size = batch.samples if batch.fixed else 1
-    seen = {name: (size, *array.shape[1:]) for name, array in data.feeds.items()}
-    return replace(feed, input_shapes={**seen, **feed.input_shapes})
+    return replace(feed, input_shapes={**inputs.shapes(data.feeds, size), **feed.input_shapes})
 
 
 def drift(a: Session, b: Session, data: Data, batch: Batch) -> tuple[Drift, ...]:

@@ -125,9 +125,10 @@ def _losses(axes: Axes, result: Sweep) -> None:
     """An axis on which places go by the square root, with room for what is written beside points:
     small losses matter by their ratios, and there is none at all too."""
     most = max(point.lost for point in result.points) or 1.0
+    end = (1 + ROOM) * most
     axes.set_xscale("function", functions=(_root, _square))
-    axes.set_xlim(-(ROOM**2) * most, (1 + ROOM) * most)
-    axes.set_xticks(marks := _marks(most), [tradeoff.count(result, loss) for loss in marks])
+    axes.set_xlim(-(ROOM**2) * most, end)
+    axes.set_xticks(marks := _marks(end), [tradeoff.count(result, loss) for loss in marks])
     axes.set_xlabel(f"{tradeoff.lost(result)} lost, {tradeoff.unit(result)}", loc="right")
 
 
@@ -142,15 +143,16 @@ def _square(roots: NDArray[np.float64]) -> NDArray[np.float64]:
     return roots * np.abs(roots)
 
 
-def _marks(most: float) -> list[float]:
-    """Zero, and 1, 2 and 5 times powers of ten up to the most, where there is room for them."""
-    kept, room = [most * (1 + 2 * TICK) ** 2], TICK * sqrt(most)
-    power = floor(log10(most))
+def _marks(end: float) -> list[float]:
+    """Zero, and 1, 2 and 5 times powers of ten up to the end, where there is room for them."""
+    marks, room = list[float](), TICK * sqrt(end)
+    left, power = sqrt(end), floor(log10(end))
     for place in range(power, power - TICKED, -1):
         for mark in (float(f"{digit}e{place}") for digit in (5, 2, 1)):
-            if room <= sqrt(mark) <= sqrt(kept[-1]) - room:
-                kept.append(mark)
-    return [0.0, *reversed(kept[1:])]
+            if room <= sqrt(mark) <= left:
+                marks.append(mark)
+                left = sqrt(mark) - room
+    return [0.0, *reversed(marks)]
 
 
 def _stairs(axes: Axes, front: Sequence[SweepPoint], end: float) -> None:

@@ -6,7 +6,7 @@ and so cannot contradict them. Everything else is read with suspicion.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +94,7 @@ def comparison_of(document: object) -> Comparison:
         a=models.a,
         b=models.b,
         judgement=judgement,
-        drift=tuple(_drift(table.get("drift"))),
+        drift=_drift(table.get("drift")),
         drift_source=held.drift_source,
         provider=held.provider,
         threads=held.threads,
@@ -121,13 +121,11 @@ def _comparison_table(document: object) -> Mapping[str, Any]:
     return document
 
 
-def _drift(value: object) -> Iterator[Drift]:
+def _drift(value: object) -> tuple[Drift, ...]:
     """The first output's, or those of all outputs where there are several."""
-    several = value.get("outputs") if isinstance(value, dict) else None
-    if several is not None:
-        yield from read(_Outputs, value, "drift").outputs
-    elif value is not None:
-        yield read(Drift, value, "drift")
+    if not isinstance(value, dict) or value.get("outputs") is None:
+        return (read(Drift, value, "drift"),)
+    return read(_Outputs, value, "drift").outputs or refuse("drift.outputs", [], "one at least")
 
 
 def _others(warnings: tuple[str, ...], again: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 KernelPath = Literal["blocked", "fallback", "unknown"]
-"""Whether convolutions ran in onnxruntime's blocked layout (NCHWc), or beside it."""
+"""Whether convolutions ran in onnxruntime's blocked layout (NCHWc), or beside it.
+
+Unknown of other providers than the CPU, and of quantised ones, which have kernels of their own.
+"""
 
 
 @dataclass(frozen=True)

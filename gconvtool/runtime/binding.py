@@ -35,7 +35,7 @@ def bound(
     device, number = DEVICES[provider], int(options.get("device_id", 0))
     binding = session.io_binding()
     for name, array in feeds.items():
-        value = np.ascontiguousarray(array)
+        value = np.asarray(array, order="C")  # ascontiguousarray makes an axis for a scalar
         on_device = runtime.OrtValue.ortvalue_from_numpy(value, device, number)
         binding.bind_ortvalue_input(name, on_device)
     for name in outputs:

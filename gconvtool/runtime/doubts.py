@@ -64,14 +64,14 @@ def _distinct(data: Data) -> int:
 
 def _digest(data: Data, row: int) -> bytes:
     digest = blake2b(digest_size=16)
-    for array in data.feeds.values():
+    for array in data.sampled:
         digest.update(array[row].tobytes())
     return digest.digest()
 
 
 def _blank(data: Data) -> int:
     """Samples that hold one number throughout in every input that could hold several."""
-    arrays = [array for array in data.feeds.values() if array[0].size > 1]
+    arrays = [array for array in data.sampled if array[0].size > 1]
     if not arrays:
         return 0
     return sum(all(_flat(array[row]) for array in arrays) for row in range(len(data)))
@@ -83,7 +83,7 @@ def _flat(sample: NDArray[Any]) -> bool:
 
 def _share(data: Data) -> float:
     """The share of the variance that differs between samples: the largest of all inputs'."""
-    shares = [_share_of(array) for array in data.feeds.values() if array.size]
+    shares = [_share_of(array) for array in data.sampled if array.size]
     return max((share for share in shares if share is not None), default=1.0)
 
 

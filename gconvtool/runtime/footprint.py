@@ -16,9 +16,7 @@ has neither.
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -31,6 +29,7 @@ from onnx import parser
 
 from gconvtool.facts import Skip
 from gconvtool.graph.pack import Packed
+from gconvtool.runtime import apart
 from gconvtool.runtime.inputs import Arrays
 from gconvtool.runtime.session import Session
 
@@ -75,14 +74,7 @@ def _measured(folder: Path, job: _Job, content: bytes, feeds: Arrays) -> int | S
     (folder / JOB).write_text(json.dumps(asdict(job)), encoding="utf-8")
     (folder / MODEL).write_bytes(content)
     np.savez(folder / INPUTS, *feeds.values())
-    done = subprocess.run(
-        [sys.executable, "-m", "gconvtool.runtime.footprint", str(folder)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    done = apart.run("gconvtool.runtime.footprint", str(folder))
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [""])[-1]
         return Skip(f"the process that ran it ended with code {done.returncode}: {last}")

@@ -1,5 +1,7 @@
 """What a model is fed: arrays with samples along the first axis, from files, a reader or a seed.
 
+An input that is a scalar (a sample rate, a flag) has one number, which holds for all samples.
+
 A data source is an .npz whose arrays are named after the model's inputs (with optional `labels` and
 `target`), an .npy for a model of one input, a folder of either, a folder of images, or
 `module:object` with onnxruntime's CalibrationDataReader protocol.
@@ -42,6 +44,18 @@ class Batch:
     fixed: bool = False
 
 
+def count(feeds: Mapping[str, NDArray[Any]]) -> int:
+    """How many samples there are in feeds; scalars alone are one."""
+    return next((len(array) for array in feeds.values() if array.ndim), 1)
+
+
+def shapes(feeds: Mapping[str, NDArray[Any]], samples: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of feeds, had they so many samples."""
+    return {
+        name: (samples, *array.shape[1:]) if array.ndim else () for name, array in feeds.items()
+    }
+
+
 @dataclass(frozen=True)
 class Data:
     """Samples for every input; `labels` are class numbers, `target` is shaped like an output."""
@@ -52,13 +66,18 @@ class Data:
     target: NDArray[Any] | None = None
 
     def __len__(self) -> int:
-        return len(next(iter(self.feeds.values())))
+        return count(self.feeds)
+
+    @property
+    def sampled(self) -> list[NDArray[Any]]:
+        """The arrays that have samples."""
+        return [array for array in self.feeds.values() if array.ndim]
 
     def take(self, rows: NDArray[np.intp] | slice) -> Data:
         """Some of the samples."""
         return Data(
             self.source,
-            {name: array[rows] for name, array in self.feeds.items()},
+            self._feeds(rows),
             None if self.labels is None else self.labels[rows],
             None if self.target is None else self.target[rows],
         )
@@ -67,8 +86,10 @@ class Data:
         """Feeds of a batch each; a last one that is short is left out where the size is fixed."""
         stop = len(self) - len(self) % size.samples if size.fixed else len(self)
         for start in range(0, stop, size.samples):
-            end = min(start + size.samples, stop)
-            yield {name: array[start:end] for name, array in self.feeds.items()}
+            yield self._feeds(slice(start, min(start + size.samples, stop)))
+
+    def _feeds(self, rows: NDArray[np.intp] | slice) -> Arrays:
+        return {name: array[rows] if array.ndim else array for name, array in self.feeds.items()}
 
 
 @dataclass(frozen=True)
@@ -115,7 +136,8 @@ def load(source: str, inputs: Sequence[Input], images: ImageOptions = ImageOptio
     arrays = _read(source, inputs, images)
     _check_names(source, arrays, inputs)
     feeds = {i.name: _fitted(source, arrays[i.name], i) for i in inputs}
-    counts = {name: len(array) for name, array in arrays.items()}
+    sampled = {**arrays, **feeds}.items()
+    counts = {name: len(array) for name, array in sampled if array.ndim}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
         raise InputError(f"{source}: arrays of different numbers of samples: {listed}")
@@ -130,6 +152,7 @@ def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed:
 
     Bytes are most often pixels or quantised values and take all that there are. Wider whole numbers
     are indices, masks and counts, of which nobody knows how large they may be: 0 or 1, like truth.
+    One that is a scalar is 1: a flag that is set, a loop of one trip.
 
     Raises:
         InputError: an input has an open dimension that `dims` does not fix, or is too large.
@@ -141,7 +164,7 @@ def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed:
     for i in inputs:
         shape = _sized(i, dims)
         try:
-            feeds[i.name] = _drawn(np.dtype(i.dtype), (samples, *shape), rng)
+            feeds[i.name] = _drawn(np.dtype(i.dtype), (samples, *shape) if i.shape else (), rng)
         except (MemoryError, ValueError) as error:
             size = describe_shape(shape)
             raise InputError(f"input {i.name}: there is no room for samples of {size}") from error
@@ -150,7 +173,9 @@ def random(inputs: Sequence[Input], dims: Mapping[str, int], samples: int, seed:
 
 def _drawn(dtype: np.dtype[Any], shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
     if np.issubdtype(dtype, np.floating):
-        return rng.standard_normal(shape).astype(dtype)
+        return np.asarray(rng.standard_normal(shape), dtype)
+    if shape == ():
+        return np.ones(shape, dtype)
     if np.issubdtype(dtype, np.integer) and dtype.itemsize == 1:
         limits = np.iinfo(dtype)
         return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
@@ -221,7 +246,9 @@ def _joined(source: object, parts: Sequence[Arrays]) -> Arrays:
     if any(part.keys() != names for part in parts):
         raise InputError(f"{source}: its files do not hold the same arrays")
     try:
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+        return {
+            name: np.concatenate([np.atleast_1d(part[name]) for part in parts]) for name in names
+        }
     except ValueError as error:
         raise InputError(f"{source}: its files do not fit together: {error}") from error
 
@@ -300,7 +327,7 @@ def _plain(source: str, name: str, value: Any) -> NDArray[Any]:
 
 
 def _check_names(source: str, arrays: Arrays, inputs: Sequence[Input]) -> None:
-    names = [i.name for i in inputs]
+    names, scalars = [i.name for i in inputs], {i.name for i in inputs if i.shape == ()}
     found = ", ".join(arrays) or "nothing"
     for name in names:
         if name not in arrays:
@@ -311,13 +338,15 @@ def _check_names(source: str, arrays: Arrays, inputs: Sequence[Input]) -> None:
                 f"{source}: array {name} is no input of the model ({', '.join(names)}), "
                 "nor labels or target"
             )
-        if arrays[name].ndim == 0:
+        if arrays[name].ndim == 0 and name not in scalars:
             raise InputError(f"{source}: array {name} is a single number, not samples")
 
 
 def _fitted(source: str, array: NDArray[Any], i: Input) -> NDArray[Any]:
-    """The array in the input's type, if its shape fits."""
-    if i.shape is not None:
+    """The array in the input's type, if its shape fits; one number for a scalar."""
+    if i.shape == ():
+        array = _one_number(source, array, i)
+    elif i.shape is not None:
         fits = array.ndim == len(i.shape) and all(
             not isinstance(want, int) or want == have
             for want, have in zip(i.shape[1:], array.shape[1:], strict=True)
@@ -341,6 +370,15 @@ def _fitted(source: str, array: NDArray[Any], i: Input) -> NDArray[Any]:
     if not kept:
         raise InputError(f"{source}: {i.name} holds numbers that do not fit into {i.dtype}")
     return cast
+
+
+def _one_number(source: str, array: NDArray[Any], i: Input) -> NDArray[Any]:
+    if array.size == 0 or (array != array.flat[0]).any():
+        raise InputError(
+            f"{source}: {i.name} is {describe_shape(array.shape)} and the model's input a scalar, "
+            "which is one number for all samples; make a file for each number"
+        )
+    return np.asarray(array.flat[0])
 
 
 def _labels(source: str, labels: NDArray[Any] | None) -> NDArray[Any] | None:

@@ -90,22 +90,29 @@ class Session:
         options.apply(runtime, settings, session_options or {})
         if profile is not None:
             _trace(settings, profile)
-        with stdout_kept():
-            if self.provider in providers.NVIDIA and hasattr(runtime, "preload_dlls"):
-                runtime.preload_dlls()
-            try:
-                self._session = runtime.InferenceSession(
-                    source, settings, providers=chain, enable_fallback=False
-                )
-            except Exception as error:  # onnxruntime has a family of its own, without a base
-                said = brief(error)
-                if providers.lacks_something(self.provider, said):
-                    raise MissingError(providers.unloadable(self.provider, said)) from error
-                raise InputError(f"{self._name}: onnxruntime cannot run it: {said}") from error
-        if chain[0][0] not in self._session.get_providers():
-            raise MissingError(providers.unloadable(self.provider))
+        self._session = self._opened(runtime, source, settings, chain)
         self.outputs = tuple(o.name for o in self._session.get_outputs())
         self._floats = {i.name: FLOATS.get(i.type) for i in self._session.get_inputs()}
+
+    def _opened(
+        self, runtime: ModuleType, source: str | bytes, settings: Any, chain: providers.Chain
+    ) -> Any:
+        """onnxruntime's session, with the provider that was asked for in it."""
+        try:
+            with stdout_kept():
+                if self.provider in providers.NVIDIA and hasattr(runtime, "preload_dlls"):
+                    runtime.preload_dlls()
+                session = runtime.InferenceSession(
+                    source, settings, providers=chain, enable_fallback=False
+                )
+        except Exception as error:  # onnxruntime has a family of its own, without a base
+            said = brief(error)
+            if providers.lacks_something(self.provider, said):
+                raise MissingError(providers.unloadable(self.provider, said)) from error
+            raise InputError(f"{self._name}: onnxruntime cannot run it: {said}") from error
+        if chain[0][0] not in session.get_providers():
+            raise MissingError(providers.unloadable(self.provider))
+        return session
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """All outputs by name; floating-point feeds of another width are cast to the model's."""

@@ -26,15 +26,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from statistics import fmean, median
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from gconvtool.results import Block, Round
+from gconvtool.results import Block, Round, Sample
 
-Floats: TypeAlias = NDArray[np.float64]
 Timer = Literal["wall", "cpu"]
 
 ORDERS = ("AB", "BA")
@@ -108,25 +107,21 @@ def _cpu_counted(rounds: Sequence[Round]) -> bool:
     return all(round_.a.cpu_ms > 0 and round_.b.cpu_ms > 0 for round_ in rounds)
 
 
-def _log_ratios(rounds: Sequence[Round], order: str, timer: Timer) -> Floats:
-    """log(A / B) of the rounds that ran in `order`."""
-    times = [
-        (round_.a.wall_ms, round_.b.wall_ms)
-        if timer == "wall"
-        else (round_.a.cpu_ms, round_.b.cpu_ms)
-        for round_ in rounds
-        if round_.order == order
+def _ratio(rounds: Sequence[Round], timer: Timer) -> float:
+    """A block's R_s."""
+    logs = [
+        (round_.order, math.log(_ms(round_.a, timer) / _ms(round_.b, timer))) for round_ in rounds
     ]
-    a, b = np.array(times, dtype=np.float64).reshape(-1, 2).T
-    log_ratios: Floats = np.log(a / b)
-    return log_ratios
+    return fmean(median(log for ran, log in logs if ran == order) for order in ORDERS)
+
+
+def _ms(sample: Sample, timer: Timer) -> float:
+    return sample.wall_ms if timer == "wall" else sample.cpu_ms
 
 
 def _fit(blocks: Sequence[Sequence[Round]], timer: Timer) -> Fit:
     """Least squares of R_s = R + c_s·δ + e_s; the first block created A first, the next B."""
-    ratios = np.array(
-        [np.mean([np.median(_log_ratios(b, order, timer)) for order in ORDERS]) for b in blocks]
-    )
+    ratios = np.array([_ratio(rounds, timer) for rounds in blocks])
     created = np.where(np.arange(len(blocks)) % 2, -1.0, 1.0)
     columns = [np.ones_like(created), created][: 1 if len(blocks) < FEW_BLOCKS else 2]
     design = np.stack(columns, axis=1)

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import nctdtrinc, stdtrit
 
 from gconvtool.results import (
@@ -36,7 +37,9 @@ from gconvtool.results import (
     Verdict,
 )
 from gconvtool.timing import looks
-from gconvtool.timing.ratios import ENOUGH_CLEAN, Fit, Floats, read
+from gconvtool.timing.ratios import ENOUGH_CLEAN, Fit, read
+
+Floats: TypeAlias = NDArray[np.float64]
 
 MARGIN = 0.02
 """Smaller differences are none."""

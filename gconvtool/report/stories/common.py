@@ -52,7 +52,7 @@ def placement(placed: Mapping[str, Mapping[str, Placed]]) -> Iterator[Fact]:
     for letter, providers in placed.items():
         if set(providers) - {"CPUExecutionProvider"}:
             shares = ", ".join(_placed(name, part) for name, part in providers.items())
-            yield "Placed", f"{letter + ': ' if len(placed) > 1 else ''}{shares}"
+            yield "Placed", f"{letter.upper() + ': ' if len(placed) > 1 else ''}{shares}"
 
 
 def trial(name: str, result: Comparison) -> Trial:

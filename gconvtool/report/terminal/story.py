@@ -12,7 +12,7 @@ from gconvtool.report.story import Fact, Mood, Part, Story
 from gconvtool.report.terminal.prose import line, section
 from gconvtool.report.terminal.sheet import Sheet, folded
 
-LABEL = 7
+LABEL, LEAST = 7, 10
 STYLES: Mapping[Mood, str] = {
     "good": "bold green",
     "bad": "bold red",
@@ -43,7 +43,8 @@ class Sentence:
         self.label = label
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for index, part in enumerate(folded(self.text, options.max_width - len(self.label))):
+        width = max(LEAST, options.max_width - len(self.label))
+        for index, part in enumerate(folded(self.text, width)):
             yield Text(" " * len(self.label) if index else self.label, end="")
             yield Text(part, self.style)
 
