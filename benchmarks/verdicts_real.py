@@ -45,7 +45,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from gconvtool.report.saved import comparison_of
-from gconvtool.results import Comparison
+from gconvtool.results import Comparison, Measurement
 from gconvtool.runtime.session import Session
 from gconvtool.timing import protocol, stats
 from gconvtool.timing.machine import SystemClock, cpu_budget
@@ -192,7 +192,7 @@ def slowdown(runs: int, budget_s: float, save: Path | None) -> None:
         report(list(told(comparisons(MODEL, wide, runs, budget_s, save), runs)), truth.estimate)
 
 
-def long_look(a: Path, b: Path) -> Any:
+def long_look(a: Path, b: Path) -> Measurement:
     """A measurement that nothing stops early."""
 
     def opener(path: Path) -> Callable[[], Callable[[], object]]:

@@ -51,6 +51,12 @@ def carried(value: ir.Value | None) -> Array | None:
     return found
 
 
+def way(value: ir.Value | None) -> tuple[object, ...]:
+    """Where a constant is stored, and what is made of it from there; equal ones hold the same."""
+    made = (_said(carrier) for carrier in _upwards(value) if carrier.op_type != "Identity")
+    return (root(value), *made)
+
+
 def integers(node: ir.Node, name: str, index: int) -> tuple[int, ...] | None:
     """A list that is an attribute, or from some opset on an input; None if absent or computed."""
     if name in node.attributes:
@@ -82,6 +88,14 @@ def _carries(node: ir.Node) -> bool:
     if node.op_type == "Cast" and int_attribute(node, "to", 0) not in CASTS:
         return False
     return all(value is None or _stored(value) is not None for value in node.inputs[1:])
+
+
+def _said(node: ir.Node) -> tuple[object, ...]:
+    """All that a carrier is told."""
+    told = (numbers(tensor) for x in node.inputs[1:] if (tensor := _stored(x)) is not None)
+    lists = tuple((array.shape, array.tobytes()) for array in told)
+    attributes = sorted((name, repr(held.value)) for name, held in node.attributes.items())
+    return (node.op_type, tuple(attributes), lists)
 
 
 def _cast(node: ir.Node, x: Array) -> Array:

@@ -12,7 +12,7 @@ it is written as a convolution only where something else takes that one's place 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -33,13 +33,12 @@ from gconvtool.graph.parts import (
     opset,
     replace_node,
 )
-from gconvtool.graph.sites import FLATTENING, PASSING
+from gconvtool.graph.sites import FLATTENING, PASSING, convolved
 from gconvtool.graph.surgery import Factors, find
 from gconvtool.results.conversion import Certificate
 from gconvtool.spellings import Spelling
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
-FLOATS = (np.float16, np.float32, np.float64)
 BECAUSE = "a flattened map and a kernel as large as the map are stored in the same order"
 
 
@@ -48,8 +47,8 @@ def refusals(model: ir.Model, heads: Mapping[str, ConvSite]) -> Mapping[str, Ski
     if opset(model) < FIRST_OPSET_THAT_BROADCASTS:
         old = Skip(f"opset {opset(model)}: fully connected layers meant something else then")
         return dict.fromkeys(heads, old)
-    nodes = dict(named(model.graph))
-    reasons = {name: _refusal(nodes[name], site) for name, site in heads.items()}
+    nodes, types = dict(named(model.graph)), convolved(model)
+    reasons = {name: _refusal(nodes[name], site, types) for name, site in heads.items()}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
@@ -99,12 +98,12 @@ def convolution_of(model: ir.Model, head: str) -> str:
     return head.removesuffix(made) + source.name
 
 
-def _refusal(node: ir.Node, head: ConvSite) -> Skip | None:
+def _refusal(node: ir.Node, head: ConvSite, types: Collection[ir.DataType | None]) -> Skip | None:
     weight = array(node.inputs[1])
     if weight is None:
         return Skip("its weight is not a plain constant")
-    if weight.dtype not in FLOATS:
-        return Skip(f"its weight is {weight.dtype}: no convolution takes that")
+    if ir.DataType.from_numpy(weight.dtype) not in types:
+        return Skip(f"its weight is {weight.dtype}, and the network has no convolution of that")
     if int_attribute(node, "transA", 0):
         return Skip("it transposes what it reads")
     if any(_drops(passed) for passed in _between(node)):

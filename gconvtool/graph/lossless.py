@@ -14,7 +14,7 @@ grouped convolutions: they move weights and zeros, and cost what they cost.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -23,7 +23,7 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from gconvtool.facts import ConvSite
+from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit import hidden, ranks
 from gconvtool.fit.grouping import Grouping
 from gconvtool.fit.moments import Array
@@ -34,15 +34,18 @@ from gconvtool.fit.structure import (
     PointwiseFirstFactors,
     SeparableFactors,
 )
+from gconvtool.fit.transposed import turned
 from gconvtool.graph import sharing, surgery
-from gconvtool.graph.bodies import forget, home
+from gconvtool.graph.bodies import forget, home, named
+from gconvtool.graph.constants import int_attribute
 from gconvtool.graph.parts import Numbers, constant, drop_unread
-from gconvtool.graph.plain import Plain, families, refused, singles, times
+from gconvtool.graph.plain import Plain, families, look, refused, singles, times
+from gconvtool.graph.sites import is_convolution, refusals
 from gconvtool.recipes import Bottleneck, Candidate, Grouped, Recipe, Separable, weights
 from gconvtool.results.conversion import Certificate
 from gconvtool.spellings import Spelling
 
-__all__ = ["densify", "group", "refused", "separate", "split"]
+__all__ = ["densify", "group", "kept_groups", "refused", "separate", "split"]
 
 Finder: TypeAlias = Callable[[Array, Array, float, int], Factors | None]
 """From kernel, bias, rounding and the largest rank that helps."""
@@ -72,16 +75,18 @@ def separate(model: ir.Model, spelling: Spelling = "auto") -> tuple[Certificate,
 
 def densify(model: ir.Model) -> tuple[Certificate, ...]:
     """Write the zeros between groups out, in place, wherever there are groups."""
-    dense: dict[tuple[ir.Value, int], ir.Value] = {}
+    dense: dict[tuple[ir.Value, int, bool], ir.Value] = {}
     done = []
     for plain in _with_groups(model):
         node, groups, old = plain.node, plain.site.groups, plain.node.inputs[1]
         assert old is not None
-        if (old, groups) not in dense:
+        use = old, groups, plain.site.transposed
+        if use not in dense:
             numbers, where = _with_zeros(plain.weight, groups), old.graph
+            numbers = turned(numbers, 1) if plain.site.transposed else numbers
             assert isinstance(where, ir.Graph), "all that read the old weight see that graph"
-            dense[old, groups] = constant(where, f"{plain.name}.dense_weight", numbers)
-        node.replace_input_with(1, dense[old, groups])
+            dense[use] = constant(where, f"{plain.name}.dense_weight", numbers)
+        node.replace_input_with(1, dense[use])
         node.attributes["group"] = ir.AttrInt64("group", 1)
         forget(old)
         because = f"zeros between its {groups} groups are written out; {times(groups)}"
@@ -99,6 +104,18 @@ def split(model: ir.Model) -> tuple[Certificate, ...]:
     for graph, names in before.items():
         sharing.merge(graph, names)
     return tuple(done)
+
+
+def kept_groups(model: ir.Model) -> Mapping[str, Skip]:
+    """Convolutions whose groups cannot be written out, by their names in the survey, and why."""
+    held = {name: node for name, node in named(model.graph) if _has_groups(node)}
+    reasons = refusals(held.values())
+    found = {name: reasons.get(node) or look(name, node) for name, node in held.items()}
+    return {name: skip for name, skip in found.items() if isinstance(skip, Skip)}
+
+
+def _has_groups(node: ir.Node) -> bool:
+    return is_convolution(node) and int_attribute(node, "group", 1) > 1
 
 
 def _with_groups(model: ir.Model) -> Iterator[Plain]:
@@ -212,7 +229,7 @@ def _write(model: ir.Model, plain: Plain, factors: Factors, spelling: Spelling) 
 def _drop_biases(graph: ir.Graph, before: set[str]) -> None:
     for name, value in list(graph.initializers.items()):
         for node, index in value.uses() if name not in before else ():
-            if node.op_type == "Conv" and index == 2:
+            if node.op_type in ("Conv", "ConvTranspose") and index == 2:
                 node.resize_inputs(2)
                 drop_unread(graph, value)
 

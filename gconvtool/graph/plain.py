@@ -1,5 +1,8 @@
 """Convolutions whose weights can be looked at: constant, finite, and read by nothing else.
 
+The weights of a transposed convolution are turned to N × C/G × taps, as a Conv has them: what zeros
+and ranks say of its channels and filters is the same then.
+
 A weight that several convolutions share is rewritten for all of them or for none, since otherwise
 both the old and the new one would be stored; so those in different graphs are left alone.
 """
@@ -18,6 +21,7 @@ import onnx_ir as ir
 from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit.hidden import rounding
 from gconvtool.fit.moments import Array
+from gconvtool.fit.transposed import turned
 from gconvtool.graph.bodies import fresh, home, named
 from gconvtool.graph.carriers import is_constant
 from gconvtool.graph.parts import Numbers, array
@@ -31,7 +35,8 @@ Family: TypeAlias = tuple["Plain", ...]
 
 @dataclass(frozen=True, eq=False)
 class Plain:
-    """A Conv with a constant weight, of whatever graph; `weight` as it is stored."""
+    """A convolution with a constant weight, of whatever graph; `weight` is N × C/G × taps, in the
+    type in which it is stored."""
 
     node: ir.Node
     site: ConvSite
@@ -68,7 +73,7 @@ def families(model: ir.Model) -> Iterator[Family]:
     """
     for value, nodes in _by_weight(model).items():
         if _alone(value, nodes) and _in_one_graph(nodes):
-            found = [_plain(name, node) for name, node in nodes.items()]
+            found = [look(name, node) for name, node in nodes.items()]
             family = tuple(plain for plain in found if isinstance(plain, Plain))
             if len(family) == len(found) and family[0].weight.any():
                 yield family
@@ -77,7 +82,7 @@ def families(model: ir.Model) -> Iterator[Family]:
 def singles(model: ir.Model) -> Iterator[Plain]:
     """All that have a constant weight, whatever else reads it."""
     for nodes in _by_weight(model).values():
-        found = (_plain(name, node) for name, node in nodes.items())
+        found = (look(name, node) for name, node in nodes.items())
         yield from (plain for plain in found if isinstance(plain, Plain))
 
 
@@ -85,7 +90,7 @@ def refused(model: ir.Model) -> Mapping[str, Skip]:
     """Why convolutions are not looked at, by their names in the survey."""
     found: dict[str, Skip] = {}
     for value, nodes in _by_weight(model).items():
-        looked = {name: _plain(name, node) for name, node in nodes.items()}
+        looked = {name: look(name, node) for name, node in nodes.items()}
         own = {name: plain for name, plain in looked.items() if isinstance(plain, Skip)}
         if own:
             others = Skip("it shares its weight with one that cannot be rewritten")
@@ -100,6 +105,26 @@ def refused(model: ir.Model) -> Mapping[str, Skip]:
         if _is_conv(node) and not _has_constant_weight(node):
             found[name] = Skip("its weight is not a plain constant")
     return found
+
+
+def look(name: str, node: ir.Node) -> Plain | Skip:
+    """A convolution whose weight is constant, whoever else reads that, or why it cannot be used."""
+    site = conv_site(node)
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if site is None or site.filters % site.groups:
+        return Skip("its weight does not fit its groups")
+    if bias is not None and array(bias) is None:
+        return Skip("its bias is not constant")
+    weight = array(node.inputs[1])
+    assert weight is not None
+    if weight.size == 0:
+        return Skip("its weight is empty")
+    if weight.dtype.kind not in FLOATING:
+        return Skip("its weight is not of floating-point numbers")
+    if not np.isfinite(weight).all():
+        return Skip("its weight has numbers that are not finite")
+    upright = turned(weight, site.groups) if site.transposed else weight
+    return Plain(node, renamed(site, name), upright)
 
 
 def times(share: Fraction | float) -> str:
@@ -136,26 +161,8 @@ def _alone(value: ir.Value, nodes: Mapping[str, ir.Node]) -> bool:
 
 
 def _is_conv(node: ir.Node) -> bool:
-    return node.op_type == "Conv" and not node.domain and len(node.inputs) > 1
+    return node.op_type in ("Conv", "ConvTranspose") and not node.domain and len(node.inputs) > 1
 
 
 def _has_constant_weight(node: ir.Node) -> bool:
     return is_constant(node.inputs[1])
-
-
-def _plain(name: str, node: ir.Node) -> Plain | Skip:
-    site = conv_site(node)
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    if site is None or site.filters % site.groups:
-        return Skip("its weight does not fit its groups")
-    if bias is not None and array(bias) is None:
-        return Skip("its bias is not constant")
-    weight = array(node.inputs[1])
-    assert weight is not None
-    if weight.size == 0:
-        return Skip("its weight is empty")
-    if weight.dtype.kind not in FLOATING:
-        return Skip("its weight is not of floating-point numbers")
-    if not np.isfinite(weight).all():
-        return Skip("its weight has numbers that are not finite")
-    return Plain(node, renamed(site, name), weight)

@@ -12,9 +12,10 @@ it. What follows a pooling (Flatten, Reshape, Squeeze) stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -32,17 +33,17 @@ from gconvtool.graph.parts import (
     opset,
     replace_node,
 )
-from gconvtool.graph.sites import conv_site
+from gconvtool.graph.sites import conv_site, convolved
 from gconvtool.kinds import kind
 from gconvtool.results.conversion import Certificate
 
-FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
-"""Types of number that runtimes have convolutions for."""
+Types: TypeAlias = Collection[ir.DataType | None]
 
 
 def gap_to_gdc(model: ir.Model) -> tuple[Certificate, ...]:
     """Write every global average that `kept_averages` does not name as a convolution, in place."""
-    found = [(name, node, _average(node)) for name, node in named(model.graph)]
+    types = convolved(model)
+    found = [(name, node, _average(node, types)) for name, node in named(model.graph)]
     return tuple(
         _convolve(model, name, node, average)
         for name, node, average in found
@@ -52,7 +53,8 @@ def gap_to_gdc(model: ir.Model) -> tuple[Certificate, ...]:
 
 def kept_averages(model: ir.Model) -> Mapping[str, Skip]:
     """The averages over whole maps that cannot become convolutions, by their names, and why."""
-    found = ((name, _average(node)) for name, node in named(model.graph))
+    types = convolved(model)
+    found = ((name, _average(node, types)) for name, node in named(model.graph))
     return {name: skip for name, skip in found if isinstance(skip, Skip)}
 
 
@@ -113,8 +115,8 @@ class _Average:
         return abs(float(self.stored) - self.weight) / self.weight
 
 
-def _average(node: ir.Node) -> _Average | Skip | None:
-    """What a node averages; None if it is no average over whole maps."""
+def _average(node: ir.Node, types: Types) -> _Average | Skip | None:
+    """What a node averages, if it is of these types; None if it is no average over whole maps."""
     x = node.inputs[0] if node.inputs else None
     shape = shape_of(x)
     if node.domain or x is None or node.op_type not in AVERAGES:
@@ -126,8 +128,8 @@ def _average(node: ir.Node) -> _Average | Skip | None:
         return Skip(f"the size of its feature map is not known: {describe_shape(shape)}")
     if prod(sizes[1:]) < 2 or sizes[0] < 1:
         return Skip(f"its feature map has nothing to average: {describe_shape(shape)}")
-    if x.dtype not in FLOATS:
-        return Skip(f"runtimes have no convolution for {x.dtype}")
+    if x.dtype is None or x.dtype not in types:
+        return Skip(f"runtimes have no convolution for {x.dtype}, and this network has none")
     flat = node.op_type == "ReduceMean" and int_attribute(node, "keepdims", 1) == 0
     found = _Average(sizes[0], sizes[1:], x.dtype.numpy(), flat)
     fits = found.difference <= rounding(found.dtype)

@@ -41,7 +41,7 @@ def repeat_channels(model: ir.Model) -> tuple[Certificate, ...]:
 
 def _faster(plain: Plain) -> bool:
     site = plain.site
-    planar = len(site.kernel) == 2 and prod(site.kernel) > 1
+    planar = len(site.kernel) == 2 and prod(site.kernel) > 1 and not site.transposed
     depthwise = site.groups == site.channels >= FEWEST_CHANNELS
     fast = planar and plain.weight.dtype == np.float32
     return depthwise and fast and 1 < _multiplier(site) <= LARGEST_MULTIPLIER

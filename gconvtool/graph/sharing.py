@@ -16,10 +16,13 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.facts import ConvSite, Skip
+from gconvtool.graph.bodies import forget
+from gconvtool.graph.carriers import is_constant, way
 from gconvtool.graph.constants import stored
 from gconvtool.graph.parts import array, drop_unread
-from gconvtool.graph.sites import conv_site
+from gconvtool.graph.sites import conv_site, is_convolution
 
+WEIGHTED = ("Conv", "ConvTranspose")
 Readers: TypeAlias = tuple[ir.Node, ...]
 
 
@@ -42,6 +45,20 @@ def refusals(nodes: Iterable[ir.Node]) -> Mapping[ir.Node, Skip]:
     return found
 
 
+def unite(model: ir.Model) -> None:
+    """Let convolutions of one graph that read the same of one stored weight, each through operators
+    of its own, read one value, in place."""
+    first: dict[tuple[object, ...], ir.Value] = {}
+    for node in model.graph.all_nodes():
+        weight = node.inputs[1] if is_convolution(node) else None
+        if weight is None or node.op_type not in WEIGHTED or not is_constant(weight):
+            continue
+        kept = first.setdefault((node.graph, *way(weight)), weight)
+        if kept is not weight:
+            node.replace_input_with(1, kept)
+            forget(weight)
+
+
 def merge(graph: ir.Graph, before: set[str]) -> None:
     """Let constants that are alike become one, of those whose names were not there `before`."""
     first: dict[tuple[object, ...], ir.Value] = {}
@@ -60,7 +77,7 @@ def _sharing(nodes: Iterable[ir.Node]) -> Iterator[Readers]:
     """Convolutions by their stored weight, where it has several."""
     readers: dict[ir.Value, list[ir.Node]] = {}
     for node in nodes:
-        weighted = node.op_type in ("Conv", "ConvTranspose") and not node.domain
+        weighted = node.op_type in WEIGHTED and not node.domain
         weight = node.inputs[1] if weighted and len(node.inputs) > 1 else None
         if weight is not None and stored(weight) is not None:
             readers.setdefault(weight, []).append(node)

@@ -131,6 +131,17 @@ def is_convolution(node: ir.Node) -> bool:
     return known and 0 < index < len(node.inputs)
 
 
+def convolved(model: ir.Model) -> frozenset[ir.DataType | None]:
+    """Types of number that there are convolutions of: in any runtime, or in that of this network,
+    since it has some."""
+    used = {
+        node.inputs[0].dtype
+        for node in model.graph.all_nodes()
+        if is_convolution(node) and node.op_type not in UNTOUCHED and node.inputs[0] is not None
+    }
+    return frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, *used})
+
+
 def _channels_first(node: ir.Node, value: ir.Value | None) -> Shape:
     shape = shape_of(value)
     last = node.op_type in CHANNELS_LAST or int_attribute(node, "channels_last", 0)

@@ -64,6 +64,8 @@ def shrink(model: ir.Model) -> tuple[Certificate, ...]:
 def _smaller(plain: Plain) -> tuple[_Axis, ...] | None:
     """The window that is left; None where it is as large, or its padding is not known."""
     site, pads = plain.site, plain.site.pads
+    if site.transposed:
+        return None  # its pads are taken off what it makes
     offsets = hidden.offsets(plain.kernel, site.kernel, plain.u)
     if pads is None or not all(len(at) for at in offsets):
         return None

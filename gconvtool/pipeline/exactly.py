@@ -62,7 +62,9 @@ def apply(
         The certificates, and what else has to be said: what could not be done, or is lost.
     """
     certificates: list[Certificate] = []
-    notes = list(_unseen(model)) if wanted.structure or wanted.densify else []
+    notes = list(_unseen(model)) if wanted.structure else []
+    if wanted.densify or spelling == "split":
+        notes += _grouped_still(model)
     # Threads of the BLAS wait for each other by spinning, see `rewrite`.
     with threadpool_limits(1, "blas"):
         for rewrite in _structure(wanted, spelling):
@@ -118,6 +120,11 @@ def _unseen(model: ir.Model) -> Iterator[str]:
     reasons = Counter(skip.reason for skip in lossless.refused(model).values())
     for reason, count in reasons.items():
         yield f"nothing is looked for in {count} of the convolutions: {reason}"
+
+
+def _grouped_still(model: ir.Model) -> Iterator[str]:
+    found = lossless.kept_groups(model).items()
+    return (f"{site} keeps its groups: {skip.reason}" for site, skip in found)
 
 
 def _kept(refusals: Callable[[ir.Model], Mapping[str, Skip]], model: ir.Model) -> Iterator[str]:

@@ -3,6 +3,7 @@
     functions that hold what is rewritten     expanded where they are called
     fused convolutions                        taken apart
     initializers that a caller may replace    constants
+    ways to the same weight                   one of them
 
 Convolutions behind it have the names that `analyze` gives them, but for those that were fused: what
 `analyze` calls y is y/conv then. Selections and plans may go by either.
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from gconvtool.graph import exact, expand, unfuse
+from gconvtool.graph import exact, expand, sharing, unfuse
 from gconvtool.plan import Selection
 from gconvtool.planfile import PlanFile
 from gconvtool.recipes import Recipe
@@ -50,6 +51,7 @@ def open_up(model: ir.Model, every: bool) -> Opened:
         calls += expand.expand_holders(model, expand.AT_TIMES)
     names = unfuse.take_apart(model)
     freed = exact.privatise_initializers(model)
+    sharing.unite(model)
     return Opened(tuple(_notes(calls, names, freed)), names)
 
 

@@ -34,6 +34,8 @@ from gconvtool.runtime.refine import Refined, refine
 
 FEWEST = 32
 """Samples below which a fit is warned of."""
+NOTHING = 1e-3
+"""A share of a layer's weight energy that is not worth a warning: structure was there and found."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,10 @@ def _caveats(split: Split | None, outcomes: Outcomes) -> Iterator[str]:
         return  # nothing was fitted
     if split is None:
         lost = max(outcome.error or 0 for outcome in outcomes.sites.values())
-        yield (
-            "no data to fit to: the new weights come from the old ones alone, and accuracy will be "
-            f"poor; up to {lost:.0%} of a layer's weight energy is lost"
+        yield "no data to fit to: the new weights come from the old ones alone, " + (
+            f"and accuracy will be poor; up to {lost:.0%} of a layer's weight energy is lost"
+            if lost >= NOTHING
+            else f"of whose energy less than {NOTHING:.1%} is lost"
         )
         return
     if len(split.fit) < FEWEST:

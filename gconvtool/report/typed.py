@@ -24,8 +24,8 @@ from typing import (
 )
 
 from gconvtool.errors import InputError
+from gconvtool.report.document import LARGEST_COUNT
 
-LARGEST_COUNT = 2**63 - 1
 LARGEST_NUMBER = 1e300
 SHOWN = 60
 """Characters of a foreign value that are shown in a message."""

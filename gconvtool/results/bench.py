@@ -51,8 +51,8 @@ class Machine:
 class Placed:
     """What one provider runs of a model: nodes of the optimised graph, and convolutions' MACs.
 
-    `share` is of all MACs of convolutions; None where nodes cannot be told apart. `convolutions` are
-    their nodes' names.
+    `share` is of all MACs of convolutions; None where nodes cannot be told apart. `convolutions`
+    are their nodes' names.
     """
 
     nodes: int

@@ -91,7 +91,7 @@ def refine(
     """
     plan = Plan(base, work, sites)
     if not plan.movable or not plan.targets:
-        return Skip("no converted convolution that the network's outputs follow from smoothly")
+        return _immovable(work, sites)
     teacher = Session(
         with_outputs(base, plan.targets), threads=settings.threads, name=settings.name
     )
@@ -105,6 +105,17 @@ def refine(
     for weight, numbers in best.items():
         _store(work, weight, numbers)
     return refined
+
+
+def _immovable(work: ir.Model, sites: Collection[str]) -> Skip:
+    """Why no new weight can be refined."""
+    made = [v for node in work.graph for v in node.outputs if v.name in sites]
+    types = sorted({v.dtype.numpy().name for v in made if v.dtype is not None})
+    if not made:
+        return Skip("all converted convolutions are in bodies of control flow, which it leaves")
+    if types and "float32" not in types:
+        return Skip(f"it moves weights of float32, and these are {' and '.join(types)}")
+    return Skip("no converted convolution that the network's outputs follow from smoothly")
 
 
 def _descend(

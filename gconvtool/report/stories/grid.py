@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gconvtool.report import words
 from gconvtool.report.stories import common
 from gconvtool.report.stories.comparison import drifts
 from gconvtool.report.story import Mood, Part, Story
 from gconvtool.report.tables.table import Table, counts, numbers, shapes, texts
-from gconvtool.results import Cell, Grid
+from gconvtool.results import Cell, Grid, Verdict
+
+TOLD: Mapping[Verdict, str] = {
+    "faster": "faster",
+    "slower": "slower",
+    "same": "as fast",
+    "inconclusive": "not to be told from A",
+}
+"""What B is, setting by setting."""
 
 
 def grid(result: Grid) -> Story:
@@ -66,7 +74,7 @@ def _verdicts(cells: Sequence[Cell]) -> list[str]:
 
 def _verdict(cells: Sequence[Cell]) -> str:
     verdicts = _verdicts(cells)
-    counted = {verdict: verdicts.count(verdict) for verdict in common.MOODS}
+    counted = {told: verdicts.count(verdict) for verdict, told in TOLD.items()}
     told = [f"{verdict} at {count}" for verdict, count in counted.items() if count]
     provider = words.provider_name(cells[0].comparison.provider)
     return f"B is {', '.join(told)} of {words.plural(len(cells), 'setting')} on {provider}"
