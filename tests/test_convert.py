@@ -327,6 +327,12 @@ def test_spellings_differ_in_nothing_but_the_nodes(folder, spelling):
     assert (not groups) == (spelling == "split")
 
 
+def test_a_provider_that_is_not_there_is_told_and_nothing_is_written(folder):
+    with pytest.raises((InputError, MissingError), match="nowhere"):
+        converted(folder, Separable(2), provider="nowhere")
+    assert not (folder / "out.onnx").exists()
+
+
 def test_one_site_of_a_plan_may_be_written_otherwise(folder):
     """Of rank 2: four convolutions and an Add as a sum, two convolutions as a multiplier."""
     plan = folder / "plan.json"

@@ -15,7 +15,10 @@ from gconvtool.pipeline.ledger import Ledger
 from gconvtool.results import Drift, Interval, Race, SiteOutcome, SweepPoint, Totals
 
 AGENDA = Agenda(
-    (Intent({"a": "groups=2"}, {"a": 0.25}), Intent({"a": "groups=4", "b": "gdc:rank=1"}, {})),
+    (
+        Intent({"a": "groups=2"}, {"a": 0.25}),
+        Intent({"a": "separable:rank=2", "b": "gdc:rank=1"}, {}, {"a": "concat"}),
+    ),
     9,
     {"x": (1, 8, 9, 9), "scale": ()},
     ("a warning",),

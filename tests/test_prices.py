@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from gconvtool.plan import Selection
 from gconvtool.recipes import Candidate, propose
 from gconvtool.results import Layer
 from gconvtool.results.kernels import Estimate, KernelTime
+from gconvtool.runtime.cache import Cache, Circumstances
 from gconvtool.runtime.kernels import Times
 
 HALF, QUARTER = parse("groups=2"), parse("groups=4")
@@ -67,6 +69,30 @@ def timed(asked: Asked) -> prices.Prices:
 def test_times_are_prices(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     measured(monkeypatch, time(10, 4, 0.1), time(11, 7, 0.1))
     assert timed(asked) == {"d": prices.Price(11, {HALF: 7, QUARTER: 4})}
+
+
+def test_times_are_those_of_the_provider(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    request, found, offers = asked
+    opened, circumstances = [], []
+
+    class Whole:
+        def __init__(self, packed: object, provider: str, *others: object) -> None:
+            opened.append(provider)
+
+        def runner(self, feeds: object) -> None:
+            return None
+
+    def cache(told: Circumstances, folder: object) -> Cache:
+        circumstances.append(told)
+        return Cache(told, None)
+
+    monkeypatch.setattr(prices, "sessions", lambda provider, threads: opened.append(provider))
+    monkeypatch.setattr(prices, "Session", Whole)
+    monkeypatch.setattr(prices, "Cache", cache)
+    measured(monkeypatch, time(10, 4, 0.1), time(11, 7, 0.1))
+    priced((replace(request, provider="elsewhere"), found, offers))
+    assert opened == ["elsewhere", "elsewhere"]
+    assert [told.provider for told in circumstances] == ["elsewhere"]
 
 
 def test_what_has_branches_is_timed_in_all_its_ways(

@@ -167,6 +167,13 @@ def convert(
         typer.Option(metavar="S", min=0, help="Decides samples and searches; 0 if not given."),
     ] = None,
     threads: options.Threads = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What the result is checked on, and a search times on; cpu if not given.",
+        ),
+    ] = None,
     dim: options.Dims = None,
     input_shape: options.InputShapes = None,
     scale: options.Scale = 1.0,
@@ -225,6 +232,7 @@ def convert(
             max_memory=amounts.memory("--max-memory", max_memory),
             seed=seed,
             threads=threads or settings.threads,
+            provider=provider or settings.provider or "cpu",
             dims=options.dims(dim),
             input_shapes=options.input_shapes(input_shape),
             images=options.images(scale, mean, std, layout),

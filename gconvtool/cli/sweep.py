@@ -60,6 +60,9 @@ def sweep(
     ] = None,
     seed: options.Seed = 0,
     threads: options.Threads = None,
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What is timed on; cpu if not given.")
+    ] = None,
     dim: options.Dims = None,
     input_shape: options.InputShapes = None,
     scale: options.Scale = 1.0,
@@ -97,6 +100,7 @@ def sweep(
             remember=not no_cache,
             seed=seed,
             threads=threads or settings.threads,
+            provider=provider or settings.provider or "cpu",
             dims=options.dims(dim),
             input_shapes=options.input_shapes(input_shape),
             images=options.images(scale, mean, std, layout),

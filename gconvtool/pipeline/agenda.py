@@ -12,7 +12,7 @@ nothing and those whose outputs would be about as far off as zeros are, there ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log
 
 from gconvtool import notation
@@ -21,6 +21,7 @@ from gconvtool.knapsack import Choice
 from gconvtool.limits import Goal, LossLimit, Objective
 from gconvtool.pipeline.ground import Request
 from gconvtool.pipeline.scales import Picks, Scales, weigh
+from gconvtool.spellings import Spelling
 
 MOST_LOSS = 0.25
 """Relative squared error of the outputs that a choice may be thought to leave."""
@@ -32,11 +33,12 @@ LEAST_SAVED = 0.05
 
 @dataclass(frozen=True)
 class Intent:
-    """A conversion to make: recipes by site, and the share of the network's time that each site is
-    thought to save, where time was measured."""
+    """A conversion to make: recipes by site, the share of the network's time that each site is
+    thought to save, where time was measured, and spellings where they are not the usual ones."""
 
     recipes: Mapping[str, str]
     saves: Mapping[str, float]
+    spellings: Mapping[str, Spelling] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ def _share(place: int, rising: Sequence[Sequence[float]]) -> float:
 
 
 def _intent(scales: Scales, picks: Picks) -> Intent:
-    recipes = {entry.name: notation.written(entry.recipe) for entry in scales.entries(picks)}
-    if scales.whole_ns is None:
-        return Intent(recipes, {})
-    return Intent(recipes, {n: ns / scales.whole_ns for n, ns in scales.saved(picks).items()})
+    entries, whole_ns = scales.entries(picks), scales.whole_ns
+    return Intent(
+        {entry.name: notation.written(entry.recipe) for entry in entries},
+        {n: ns / whole_ns for n, ns in scales.saved(picks).items()} if whole_ns else {},
+        {entry.name: entry.spelling for entry in entries if entry.spelling},
+    )

@@ -66,6 +66,7 @@ def convert(
     max_memory: int = BUDGET,
     seed: int | None = None,
     threads: int | None = None,
+    provider: str = "cpu",
     dims: Mapping[str, int] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     images: ImageOptions = ImageOptions(),  # noqa: B008  frozen
@@ -108,6 +109,7 @@ def convert(
         max_memory: bytes for statistics and for activations, which lie on the disk beyond that.
         seed: decides samples and searches, 0 by default; the same seed gives the same file.
         threads: for onnxruntime; its own choice if None.
+        provider: what the result is checked on and a search times on; fits see what the CPU makes.
         dims: sizes for open dimensions, to count with.
         input_shapes: whole shapes by input name, to count with.
         images: how pixels become numbers, where data are images.
@@ -148,6 +150,7 @@ def convert(
         Method(tuple(fits), max_layer_error, passes, spelling or saved.spelling or "auto"),
         max_memory,
         wanted,
+        provider,
     )
     if dry_run:
         rehearsed, intended = rehearse(request)
@@ -216,7 +219,7 @@ def write(
         if target is None:
             return None
         model, name = rewritten.model, request.network.name
-        return save.write(model, name, target, lambda path: _loads(path, request.threads))
+        return save.write(model, name, target, lambda path: _loads(path, request))
 
 
 def together(weights: Path | None, model: Path | None) -> tuple[str, ...]:
@@ -234,7 +237,7 @@ def _judged(request: Request, rewritten: Rewritten, test: Data | None) -> Conver
     network = request.network
     data = _unseen(request, rewritten, test)
     sessions = [
-        Session(one.packed(), threads=request.threads, name=network.name)
+        Session(one.packed(), request.provider, request.threads, network.name)
         for one in (network, Network(rewritten.model, network.name))
     ]
     measured = drift(sessions[0], sessions[1], data, network.batch(BATCH))
@@ -254,9 +257,9 @@ def _unseen(request: Request, rewritten: Rewritten, test: Data | None) -> Data:
     return replace(request.feed, data=None).samples(request.network, RANDOM, request.seed)
 
 
-def _loads(path: Path, threads: int | None) -> None:
+def _loads(path: Path, request: Request) -> None:
     """The written file is read back before it takes its place."""
     try:
-        Session(Network.open(path).packed(), threads=threads)
+        Session(Network.open(path).packed(), request.provider, request.threads)
     except InputError as error:
         raise VerificationError(f"not written: {error}") from error

@@ -32,7 +32,8 @@ from gconvtool.runtime.inputs import Split
 class Request:
     """What to convert, into what, and what to fit to, in about so much `memory` in bytes.
 
-    Without a recipe only exact rewrites are made, and nothing is fitted.
+    Without a recipe only exact rewrites are made, and nothing is fitted. `provider` is what a
+    search times on, and what the result is checked on.
     """
 
     network: Network
@@ -46,6 +47,7 @@ class Request:
     method: Method = field(default_factory=Method)
     memory: int = BUDGET
     exact: Exact = field(default_factory=Exact)
+    provider: str = "cpu"
 
     @property
     def settings(self) -> Settings:

@@ -33,7 +33,7 @@ def imprint(request: Request, split: Split, test: Data | None, *said: object) ->
     whole = sha256()
     asked = (request.selection, request.method, request.exact, request.samples, request.seed)
     sizes = (sorted(request.feed.dims.items()), sorted(request.feed.input_shapes.items()))
-    place = (identity(), version(), request.threads or cpu_budget())
+    place = (identity(), version(), request.provider, request.threads or cpu_budget())
     whole.update(repr((__version__, *asked, *sizes, *place, *said)).encode())
     for piece in _network(request.network):
         whole.update(piece)

@@ -94,7 +94,8 @@ class Maker:
         return lambda converted: jury.evidence(converted).drifts
 
     def _session(self, network: Network) -> Session:
-        return Session(network.packed(), threads=self.request.threads, name=network.name)
+        request = self.request
+        return Session(network.packed(), request.provider, request.threads, network.name)
 
     def _raced(self, request: Request, rewritten: Rewritten) -> Race | None:
         """Against the original, where time is the objective."""
@@ -116,7 +117,10 @@ def loss(drifts: tuple[Drift, ...]) -> tuple[LossMeasure, float | None]:
 
 def _plan(intent: Intent) -> PlanFile:
     return PlanFile(
-        tuple(Entry(name, notation.parse(recipe)) for name, recipe in intent.recipes.items())
+        tuple(
+            Entry(name, notation.parse(recipe), spelling=intent.spellings.get(name))
+            for name, recipe in intent.recipes.items()
+        )
     )
 
 

@@ -119,17 +119,18 @@ def timed(
     `fixed` is the network with the sizes that it is planned for, which `feeds` have.
     """
     threads = request.threads or cpu_budget()
-    told = Circumstances(identity(), version(), "cpu", threads, PROTOCOL)
+    told = Circumstances(identity(), version(), request.provider, threads, PROTOCOL)
     cache = Cache(told, default_folder() if remember else None)
     bench = Bench(
-        sessions("cpu", threads),
+        sessions(request.provider, threads),
         SystemClock(),
         cache,
         request.seed,
         lambda what, done, total: request.progress(f"timing {what}", done, total),
     )
     cases = [*_cases(chain.from_iterable(offers.values()), request.method.spelling)]
-    whole = Session(request.network.packed(), threads=threads, name=request.network.name)
+    network = request.network
+    whole = Session(network.packed(), request.provider, threads, network.name)
     try:
         times = measure(fixed, cases, bench, BUDGET_S, whole.runner(feeds))
     finally:

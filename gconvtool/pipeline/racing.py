@@ -24,7 +24,7 @@ def race(request: Request, feeds: Arrays, rewritten: Rewritten | None) -> Race:
     threads = request.threads or machine.cpu_budget()
 
     def open_(which: int) -> Callable[[], object]:
-        return Session(packed[which], threads=threads, name=pair[which].name).runner(feeds)
+        return Session(packed[which], request.provider, threads, pair[which].name).runner(feeds)
 
     measured = protocol.measure(
         lambda: open_(0),

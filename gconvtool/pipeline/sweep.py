@@ -91,6 +91,7 @@ def sweep(
     remember: bool = True,
     seed: int = 0,
     threads: int | None = None,
+    provider: str = "cpu",
     dims: Mapping[str, int] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     images: ImageOptions = ImageOptions(),  # noqa: B008  frozen
@@ -116,6 +117,7 @@ def sweep(
             done anew.
         seed: decides samples and searches; the same seed gives the same files for the same choices.
         threads: for onnxruntime; its own choice if None.
+        provider: what recipes and conversions are timed on, and conversions judged on.
         dims: sizes for open dimensions.
         input_shapes: whole shapes by input name.
         images: how pixels become numbers, where data are images.
@@ -131,7 +133,17 @@ def sweep(
     wanted = goals.goal(objective=objective).objective
     feed = Feed(data, images, dims or {}, input_shapes or {})
     selection = Selection(tuple(only), tuple(skip))
-    request = Request(Network.open(model), None, selection, feed, samples, seed, threads, progress)
+    request = Request(
+        Network.open(model),
+        None,
+        selection,
+        feed,
+        samples,
+        seed,
+        threads,
+        progress,
+        provider=provider,
+    )
     onnxruntime()  # before any work that would be lost without it
     split = request.split()
     assert split is not None, "there are data"
