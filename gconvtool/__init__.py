@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from gconvtool.errors import GconvError, InputError, MissingError, VerificationError
     from gconvtool.goals import goal
     from gconvtool.limits import Goal
+    from gconvtool.pipeline.again import redo
     from gconvtool.pipeline.analyze import analyze, load
     from gconvtool.pipeline.baseline import Baseline
     from gconvtool.pipeline.calibration import calibrate
-    from gconvtool.pipeline.compare import bench, redo, verify
+    from gconvtool.pipeline.compare import bench, verify
     from gconvtool.pipeline.convert import convert
     from gconvtool.pipeline.gates import Gates
     from gconvtool.pipeline.grid import grid
@@ -52,7 +53,8 @@ _HOMES = {
     "pipeline.analyze": ("analyze", "load"),
     "pipeline.baseline": ("Baseline",),
     "pipeline.calibration": ("calibrate",),
-    "pipeline.compare": ("bench", "redo", "verify"),
+    "pipeline.again": ("redo",),
+    "pipeline.compare": ("bench", "verify"),
     "pipeline.convert": ("convert",),
     "pipeline.gates": ("Gates",),
     "pipeline.grid": ("grid",),

@@ -24,7 +24,8 @@ def check_target(path: Path, sources: Iterable[Path], force: bool) -> None:
         force: whether a file that exists may be replaced.
 
     Raises:
-        InputError: the folder is missing, the file exists, or it is a file of the input model.
+        InputError: the folder is missing or read-only, the file exists, or it is a file of the
+            input model.
     """
     try:
         _check_target(path, sources, force)
@@ -43,6 +44,8 @@ def _check_target(path: Path, sources: Iterable[Path], force: bool) -> None:
         raise InputError(f"{path}: a device or a pipe; name a file")
     if os.path.lexists(path) and not force:
         raise InputError(f"{path}: exists already; use --force to replace it")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be written: {path.parent} is read-only for this user")
 
 
 class Sink(Protocol):

@@ -491,6 +491,11 @@ class TestOutputs:
         assert "out.onnx" in said
         assert "Permission denied" in said
 
+    def test_a_read_only_folder_is_told_before_any_work(self, desk, monkeypatch):
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        assert "read-only" in unchanged(desk, *CONVERT, "out.onnx")
+        assert "read-only" in unchanged(desk, "bench", "lost.onnx", "-o", "report.xml")
+
     @pytest.mark.parametrize("replaces", [False, True])
     @pytest.mark.parametrize("step", ["write", "fsync", "rename"])
     def test_a_full_disk(self, desk, monkeypatch, step, replaces):

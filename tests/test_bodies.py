@@ -249,6 +249,19 @@ def test_fully_connected_layers_become_global_convolutions(tmp_path):
     same(source, made)
 
 
+def test_a_flag_that_is_a_scalar_holds_for_all_samples(tmp_path):
+    source = network(BRANCHES.replace("bool[1] c", "bool c").replace("Squeeze", "Identity"))
+    np.savez(tmp_path / "data.npz", x=nets.images(24, 3), c=True)
+    for settings in ({"recipe": Separable(1)}, {"exact": True}):
+        convert(source, tmp_path, **settings)
+        result, made = convert(source, tmp_path, data=str(tmp_path / "data.npz"), **settings)
+        x = nets.images(2, 5)
+        for flag in (True, False):
+            before, after = (models.ort(m, c=np.array(flag), x=x)[0] for m in (source, made))
+            np.testing.assert_allclose(after, before, atol=1e-5)
+    assert result.certificates
+
+
 # Seeing.
 
 

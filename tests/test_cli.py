@@ -214,7 +214,7 @@ WRONG_WORDS = {
     "bench net.onnx net.onnx --batch 1,": "--batch",
     "bench net.onnx net.onnx --batch 1,-8": "--batch",
     "bench net.onnx net.onnx --batch 1,8 --save-baseline b.json": "one setting",
-    "bench net.onnx net.onnx --dim N=1 --dim N=1,2": "N is swept already",
+    "bench net.onnx net.onnx --dim N=1 --dim N=1,2": "N: it has a size already",
     "bench net.onnx net.onnx --dim N=1,M=1 --dim N=1,2": "--dim N",
     "bench net.onnx net.onnx --input-shape image:1,x": "--input-shape",
     "bench net.onnx net.onnx --max-relative-error lots": "--max-relative-error",
@@ -354,6 +354,12 @@ class TestExitCodes:
         answer = desk("bench", "a", "b")
         assert (answer.code, answer.out) == (130, "")
         assert re.fullmatch(r"error: interrupted.*", answer.err.strip())
+
+    def test_an_interruption_that_an_import_made_an_error_of_is_still_one(self, desk, answering):
+        failed = ImportError("initialization failed")
+        failed.__cause__ = KeyboardInterrupt()
+        answering(failed)
+        assert desk("bench", "a", "b").code == 130
 
     def test_an_interruption_leaves_a_document_too(self, desk, answering):
         answering(KeyboardInterrupt())

@@ -97,12 +97,12 @@ def test_the_command_line_wins_over_variables_and_those_over_the_file(desk, aske
 
 
 def test_variables_hold_lists_and_switches(desk, asked, monkeypatch):
-    monkeypatch.setenv("GCONVTOOL_BENCH_MODELS", "a 'b c'")
+    monkeypatch.setenv("GCONVTOOL_BENCH_MODELS", r"#\a 'b c'")
     monkeypatch.setenv("GCONVTOOL_BENCH_LAYERS", "true")
     monkeypatch.setenv("GCONVTOOL_BENCH_PROVIDER_OPTION", "k=v")
     desk("bench")
     ((words, options),) = asked
-    assert words == ("a", "b c")
+    assert words == (r"#\a", "b c")
     assert options["layers"] is True
     assert options["provider_options"] == {"k": "v"}
 
@@ -120,7 +120,7 @@ def test_an_empty_variable_is_one_that_was_not_set(desk, asked, monkeypatch):
         ("format = 'json'", "has no key format"),
         ("min-speedup = 'fast'", "min-speedup"),
         ("min-speedup = -1", "min-speedup"),
-        ("min-speedup = true", "min-speedup: no switch"),
+        ("min-speedup = true", "min-speedup: a value, not true or false"),
         ("layers = 1", "layers: true or false"),
         ("on-inconclusive = 'maybe'", "on-inconclusive"),
         ("models = [['a']]", "models"),
@@ -139,6 +139,7 @@ def test_a_mistake_in_the_file_is_told_where_it_is(desk, text, said):
     [
         ("GCONVTOOL_BENCH_MIN_SPEDUP", "2", "did you mean GCONVTOOL_BENCH_MIN_SPEEDUP?"),
         ("GCONVTOOL_BENCH_MIN_SPEEDUP", "fast", "GCONVTOOL_BENCH_MIN_SPEEDUP: "),
+        ("GCONVTOOL_BENCH_MODELS", "'a b", "GCONVTOOL_BENCH_MODELS: "),
     ],
 )
 def test_a_mistake_in_a_variable_is_told(desk, monkeypatch, name, value, said):

@@ -39,6 +39,15 @@ def test_sums_over_batches_equal_the_whole():
     assert drift.accuracy_after == np.mean(b.argmax(1) == labels)
 
 
+def test_scalars_that_are_fed_are_no_samples():
+    made = np.array([[row, row + 1.0] for row in range(6)])
+    feeds = [{"rate": np.array(8), "x": np.zeros((3, 1))} for _ in range(2)]
+    run = fixed(made[:3], made[3:])
+    labels = Reference("labels", np.array([1, 1, 1, 1, 0, 1]))
+    (drift,) = compare(run, fixed(made[:3], made[3:]), feeds, labels)
+    assert (drift.samples, drift.accuracy_before) == (6, 5 / 6)
+
+
 def test_psnr_is_over_the_targets_range():
     target = np.zeros((2, 1, 2, 2))
     target[0] = 2.0

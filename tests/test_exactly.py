@@ -209,6 +209,16 @@ class TestPooling:
         (warning,) = told["warnings"]
         assert warning.startswith("y stays as it is: the size of its feature map is not known")
 
+    @pytest.mark.parametrize("words", [("--densify",), ("--spelling", "split")])
+    def test_groups_that_cannot_be_written_out_are_named(self, desk, words):
+        text = """g (float[N, 4, 6, 6] x, float[4, 2, 3, 3] w) => (float[N, 4, 4, 4] y) {
+          y = Conv <group = 2> (x, w)
+        }"""
+        onnx.save(proto(text), desk.folder / "fed.onnx")
+        told, _ = convert(desk, "fed", *words)
+        assert told["certificates"] == []
+        assert told["warnings"] == ["y keeps its groups: its weight is not a plain constant"]
+
 
 class TestGdc:
     @pytest.mark.parametrize(("words", "rank"), [([], 1), (["--rank", 2], 2)])

@@ -152,6 +152,23 @@ def test_half_precision_is_rounded_once() -> None:
     assert 0 < certificate.difference <= certificate.bound == 2.0**-11
 
 
+@pytest.mark.parametrize("convolves", [True, False])
+def test_a_type_is_convolved_where_the_network_does_so_already(convolves: bool) -> None:
+    first = "Conv (x, k)" if convolves else "Relu (x)"
+    made = model(
+        "g (double[N, 5, 2, 3] x) => (double y) "
+        f"{{ c = {first} f = Flatten (c) h = Gemm (f, w) y = Neg (h) }}",
+        w=numbers(30, 7, dtype=np.float64),
+        k=numbers(5, 5, 1, 1, dtype=np.float64),
+    )
+    shapes.infer(made)
+    if convolves:
+        assert operators(converted(made)) == ["Conv", "Conv", "Flatten", "Neg"]
+    else:
+        (reason,) = heads.refusals(made, survey(made).heads).values()
+        assert "no convolution of that" in reason.reason
+
+
 REFUSED = {
     "it transposes": "f = Flatten (x) h = Gemm <transA = 1> (f, w) y = Neg (h)",
     "bias is not constant": "f = Flatten (x) c = Neg (b) h = Gemm (f, w, c) y = Neg (h)",

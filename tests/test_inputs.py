@@ -23,6 +23,7 @@ TWO = (Input("left", "float32", ("N", 2)), Input("right", "int64", ("N", 3)))
 GREY = (Input("image", "float32", ("N", 1, 4, 6)),)
 COLOUR = (Input("image", "float32", ("N", 3, 4, 6)),)
 LAST = (Input("image", "float32", ("N", 4, 6, 3)),)
+RATED = (Input("rate", "int64", ()), Input("sound", "float32", ("N", 4)))
 OPEN = (Input("image", "float32", ("N", 3, "H", "W")),)
 
 
@@ -239,6 +240,28 @@ class TestRefusals:
         saved(tmp_path / "a.npz", image=maps())
         saved(tmp_path / "b.npz", image=maps()[:, :2])
         assert str(tmp_path) in objection(tmp_path)
+
+    @pytest.mark.parametrize("rate", [16000, [16000], [16000] * 5])
+    def test_a_scalar_is_one_number_for_all_samples(self, tmp_path, rate):
+        data = inputs.load(saved(tmp_path / "d.npz", rate=rate, sound=np.ones((5, 4))), RATED)
+        assert len(data) == 5
+        for part in (data, data.take(slice(2)), *(Data("", b) for b in data.batches(Batch(2)))):
+            assert part.feeds["rate"].shape == ()
+            assert part.feeds["rate"] == 16000
+        assert [len(batch["sound"]) for batch in data.batches(Batch(2))] == [2, 2, 1]
+        assert inputs.shapes(data.feeds, 3) == {"rate": (), "sound": (3, 4)}
+
+    def test_a_scalar_may_be_in_every_file_of_a_folder(self, tmp_path):
+        for name in ("a.npz", "b.npz"):
+            saved(tmp_path / name, rate=8000, sound=np.ones((5, 4)))
+        data = inputs.load(str(tmp_path), RATED)
+        assert (len(data), data.feeds["rate"]) == (10, 8000)
+        saved(tmp_path / "c.npz", rate=16000, sound=np.ones((5, 4)))
+        assert "one number for all samples" in objection(tmp_path, RATED)
+
+    def test_samples_cannot_be_one_number(self, tmp_path):
+        path = saved(tmp_path / "d.npz", rate=1, sound=3.0)
+        assert "sound is a single number" in objection(path, RATED)
 
 
 def archive(compressed: bool) -> bytes:
@@ -584,6 +607,15 @@ class TestRandom:
         assert drawn.dtype == dtype
         assert (drawn.min(), drawn.max()) == (least, most)
         assert len(np.unique(drawn)) == 256
+
+    @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64"])
+    def test_a_scalar_is_one_and_not_a_sample_each(self, dtype):
+        wanted = (Input("flag", dtype, ()), Input("factor", "float32", ()), *MAPS)
+        data = inputs.random(wanted, {}, 3, seed=0)
+        assert len(data) == 3
+        assert data.feeds["flag"].shape == data.feeds["factor"].shape == ()
+        assert (data.feeds["flag"], data.feeds["flag"].dtype) == (1, dtype)
+        assert data.feeds["factor"].dtype == np.float32
 
     def test_the_seed_decides(self):
         draws = [inputs.random(MAPS, {}, 3, seed).feeds["image"] for seed in (1, 1, 2)]

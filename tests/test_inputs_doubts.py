@@ -32,6 +32,11 @@ def test_real_samples_are_not_doubted(samples: Path):
     assert said(images[:64]) == ()
 
 
+def test_a_scalar_is_no_sample():
+    assert said(np.array(16000), MAPS) == ()
+    assert "only 1 distinct" in said(np.array(16000), np.repeat(MAPS[:1], 20, 0))[0]
+
+
 def test_one_sample_is_not_doubted_for_being_alone():
     assert said(MAPS[:1]) == ()
 

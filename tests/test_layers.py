@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import nets
@@ -39,7 +40,7 @@ def profile_of(*models: str, batch: int = 1, **terms: Any) -> LayerTimes:
     opened = [Contestant.open(ir.from_proto(nets.network(text)), agreed) for text in models]
     second = opened[1] if len(opened) > 1 else None
     course = lay_out(opened, agreed)
-    return layers(opened[0], second, course, FakeClock())
+    return layers(opened[0], second, course, "cpu", FakeClock())
 
 
 def kernels(*rows: tuple[str, str, str, str, str], runs: Sequence[dict[str, int]]) -> Profiled:
@@ -191,6 +192,32 @@ def test_a_real_profile_finds_the_layers_of_both_models() -> None:
     assert found["d"].b is not None
     assert found["d"].b.macs == MACS_SEPARABLE
     assert any("dw" in node for node in found["d"].b.nodes)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"graph_optimization_level": "extended"},
+        {"optimization.disable_specified_optimizers": "ConvActivationFusion;NchwcTransformer"},
+    ],
+)
+def test_where_blocks_are_switched_off_no_layer_is_blamed_for_it(options: dict[str, str]) -> None:
+    found = profile_of(nets.RESIDUAL, SEPARABLE, session_options=options)
+    convolutions = [layer for layer in found.layers if layer.op == "Conv"]
+    assert {run.path for layer in convolutions for run in (layer.a, layer.b) if run} == {"fallback"}
+    assert not any("block" in (layer.advice or "") for layer in found.layers)
+    alone = profile_of(nets.RESIDUAL, session_options=options)
+    assert not any(layer.advice for layer in alone.layers)
+
+
+def test_nothing_is_said_of_kernels_of_other_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = dict.fromkeys(CHEAPER.profile.providers, "OpenVINOExecutionProvider")
+    there = replace(CHEAPER, profile=replace(CHEAPER.profile, providers=foreign))
+    monkeypatch.setattr(profiled_layers, "record", lambda *_: (DENSE, there))
+    layer = by_name(profile_of(nets.RESIDUAL, SEPARABLE))["d"]
+    assert layer.b is not None
+    assert (layer.b.path, layer.advice) == ("unknown", None)
+    assert layer.realised == pytest.approx((95 / 65) / (MACS_D / MACS_SEPARABLE))
 
 
 def test_a_real_profile_of_one_model_leaves_nothing_over() -> None:

@@ -246,6 +246,96 @@ def test_groups_are_written_as_dense_convolutions(shape, groups, opset):
     same(made, x, before)
 
 
+def spread(w, *, groups=1, bias=None, attributes=""):
+    """`y = ConvTranspose(x, w)`, the same but that it spreads what it reads."""
+    text = f"group = {groups}, strides = {[2] * (w.ndim - 2)}{attributes}"
+    given = {} if bias is None else {"b": bias.astype(w.dtype)}
+    sizes = ", ".join(map(str, (2, len(w), *[7] * (w.ndim - 2))))
+    dims = ", ".join(f"d{i}" for i in range(w.ndim))
+    made = model(
+        f"g (float[{sizes}] x) => (float[{dims}] y) "
+        f"{{ y = ConvTranspose <{text}> (x, w{', b' if given else ''}) }}",
+        w=w,
+        **given,
+    )
+    return made, RNG.standard_normal((2, len(w), *[7] * (w.ndim - 2))).astype(np.float32)
+
+
+SPREAD = [((6, 2, 3, 3), 2), ((8, 1, 3, 3), 4), ((4, 3, 3), 4), ((4, 2, 2, 2, 2), 2)]
+
+
+@pytest.mark.parametrize(("shape", "groups"), SPREAD)
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize(
+    ("write", "back"), [(lossless.densify, lossless.group), (lossless.split, None)]
+)
+def test_groups_of_transposed_convolutions_are_written_out_too(shape, groups, biased, write, back):
+    w = RNG.standard_normal(shape).astype(np.float32)
+    bias = RNG.standard_normal(shape[1] * groups) if biased else None
+    made, x = spread(w, groups=groups, bias=bias, attributes=', auto_pad = "SAME_UPPER"')
+    (before,) = ort(made, x=x)
+    certified(write(made))
+    made_of = [node for node in made.graph if node.op_type == "ConvTranspose"]
+    assert {node.attributes["group"].as_int() for node in made_of} == {1}
+    same(made, x, before)
+    if back is not None:
+        shapes.infer(made)
+        certified(back(made))
+        assert made.graph.node(0).attributes["group"].as_int() == groups
+        same(made, x, before)
+
+
+def test_hidden_structure_of_transposed_convolutions_is_found():
+    rng = np.random.default_rng(5)
+    blocks = shuffled_blocks(rng, 1, 2, 3, 4, (3, 2)).swapaxes(0, 1)
+    taps, mix = rng.standard_normal((8, 9)), rng.standard_normal((12, 8))
+    low = np.einsum("ck,nc->cnk", taps, mix).reshape(8, 12, 3, 3).astype(np.float32)
+    for w, rewrite, becomes in (
+        (np.ascontiguousarray(blocks), lossless.group, ["ConvTranspose"]),
+        (low, lossless.separate, ["ConvTranspose", "Conv"]),
+    ):
+        made, x = spread(w, attributes=f", output_padding = {[1] * 2}")
+        (before,) = ort(made, x=x)
+        certified(rewrite(made))
+        assert [name for name in operators(made) if name != "Gather"] == becomes
+        same(made, x, before)
+
+
+def test_one_weight_read_in_both_directions_is_written_out_for_each():
+    w = RNG.standard_normal((4, 2, 3, 3)).astype(np.float32)
+    made = model(
+        "g (float[1, 4, 7, 7] x) => (float[1, 4, 9, 9] z) { "
+        "h = Conv <group = 2, pads = [1, 1, 1, 1]> (x, w) z = ConvTranspose <group = 2> (h, w) }",
+        w=w,
+    )
+    x = RNG.standard_normal((1, 4, 7, 7)).astype(np.float32)
+    (before,) = ort(made, x=x)
+    certified(lossless.densify(made), ("h", "z"))
+    same(made, x, before)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("v = Neg (w) y = Conv <group = 2> (x, v)", "its weight is not a plain constant"),
+        ("y = QLinearConv <group = 2> (x, s, z, w, s, z, s, z)", "quantised"),
+        ("y = Conv <group = 2> (x, n)", "not finite"),
+    ],
+)
+def test_what_keeps_its_groups_says_why(body, reason):
+    quantised = "QLinear" in body
+    w = np.ones((4, 2, 1, 1), np.int8 if quantised else np.float32)
+    given = {"n": np.full((4, 2, 1, 1), np.nan, np.float32)} if "(x, n)" in body else {"w": w}
+    if quantised:
+        given |= {"s": np.array(1, np.float32), "z": np.array(0, np.int8)}
+    kind = "int8" if quantised else "float"
+    made = model(f"g ({kind}[1, 4, 3, 3] x) => ({kind}[1, 4, 3, 3] y) {{ {body} }}", **given)
+    assert lossless.densify(made) == ()
+    ((name, skip),) = lossless.kept_groups(made).items()
+    assert name == "y"
+    assert reason in skip.reason
+
+
 def test_dense_convolutions_are_found_to_be_grouped_again():
     w = RNG.standard_normal((8, 2, 3, 3)).astype(np.float32)
     made, x = convolution(w, groups=4)

@@ -170,6 +170,13 @@ class TestBench:
         assert (found.a.peak_memory_bytes, found.b.peak_memory_bytes) == (2**20, None)
         assert found.warnings[-1] == f"{b}: its peak memory is not known: nobody says"
 
+    def test_threads_that_take_turns_are_told(self, stage, monkeypatch):
+        monkeypatch.setattr(machine, "cpu_budget", lambda root: 1)
+        a = stage.model("a")
+        assert bench(a, a).warnings == ("it is noisy here",)
+        for found in (bench(a, a, threads=2), gconvtool.solo(a, **{**SHORT, "threads": 2})):
+            assert found.warnings[1].startswith("2 threads take turns, since 1 can run")
+
     def test_it_stops_when_it_is_certain_of_the_verdict_and_of_gates(self, stage):
         a, b = stage.model("a", 3.0), stage.model("b", 2.0)
         certain = bench(a, b, gates=Gates(min_speedup=1.4))
@@ -270,6 +277,13 @@ def test_a_convolution_elsewhere_is_told_where_it_may_be(stage):
     assert placed["XnnpackExecutionProvider"].share == 1.0
 
 
+def test_a_provider_is_told_by_its_short_name(stage):
+    a, full = stage.model("a"), "CPUExecutionProvider"
+    assert gconvtool.verify(a, a, dims={"H": 3}, provider=full).provider == "cpu"
+    found = bench(a, a, provider=full, layers=True)
+    assert (found.provider, found.layers.provider) == ("cpu", "cpu")
+
+
 class TestRank:
     def test_the_fastest_is_first(self, stage):
         names = {"first": 4.0, "b": 2.0, "c": 8.0, "d": 1.0}
@@ -292,6 +306,15 @@ class TestRank:
         assert stage.clock.now_ms < 1.25 * 1000 * SHORT["time_budget_s"]
         assert told == sorted(told)
         assert told[-1] == 1000
+
+    def test_every_model_is_weighed_once(self, stage, monkeypatch):
+        weighed: list[bytes] = []
+        monkeypatch.setattr(
+            contestants, "peak_memory", lambda packed, *_: weighed.append(packed.content)
+        )
+        models = [stage.model(name) for name in "abc"]
+        gconvtool.rank(models, **SHORT, memory=True)
+        assert len(weighed) == len(set(weighed)) == 3
 
     def test_what_one_fixes_holds_for_all(self, stage):
         models = [stage.model("a"), stage.model("b", shape="2, 2, H, 4"), stage.model("c")]
@@ -480,6 +503,10 @@ class TestCalibrate:
         assert len(found.comparison.measurement.blocks) == 8  # it does not stop early
         assert found.detectable >= found.floor
         assert found.comparison.gates == ()
+
+    def test_time_that_is_left_goes_to_more_blocks(self, stage):
+        found = gconvtool.calibrate(stage.model("a"), **{**SHORT, "time_budget_s": 40.0})
+        assert len(found.comparison.measurement.blocks) > 8
 
     def test_a_gate_below_the_floor_gets_a_warning(self, stage):
         draw = np.random.default_rng(0)

@@ -125,6 +125,24 @@ def test_an_average_that_cannot_be_a_convolution_says_why(kind: str, reason: str
     assert reason in pooling.kept_averages(made)["y"].reason
 
 
+@pytest.mark.parametrize("kind", ["bfloat16", "double"])
+def test_a_network_that_convolves_a_type_may_do_so_once_more(kind: str) -> None:
+    dtype = ir.DataType.BFLOAT16 if kind == "bfloat16" else ir.DataType.DOUBLE
+    made = network(
+        f"g ({kind}[N, 5, 4, 6] x) => ({kind} y) {{ h = Conv (x, w) y = GlobalAveragePool (h) }}",
+        w=np.ones((5, 5, 1, 1), dtype.numpy()),
+    )
+    (certificate,) = pooling.gap_to_gdc(made)
+    assert certificate.difference <= certificate.bound
+    assert operators(made) == ["Conv", "Conv"]
+    weight = made.graph.node(1).inputs[1]
+    assert weight is not None
+    assert weight.const_value is not None
+    assert weight.dtype == dtype
+    numbers = weight.const_value.numpy().astype(np.float64)
+    np.testing.assert_allclose(numbers, 1 / 24, rtol=2.0**-8 if kind == "bfloat16" else 1e-16)
+
+
 GDC = "g (float[N, 4, 3, 5] x) => (float y) { y = Conv <group = 4> (INPUTS) }"
 
 

@@ -199,7 +199,8 @@ def test_options_are_set_as_onnxruntime_takes_them():
         ("session.intra_op.allow_spinning", "true", "one of 0, 1"),
         ("session.dynamic_block_base", "0", "a whole number above 0"),
         ("free_dimension_override.N", "-1", "a whole number above 0"),
-        ("optimization.disable_specified_optimizers", "", "empty"),
+        ("optimization.disable_specified_optimizers", "", "names of optimisers"),
+        ("optimization.disable_specified_optimizers", "A,B", "with semicolons between"),
     ],
 )
 def test_what_onnxruntime_would_ignore_is_refused(name, value, said):

@@ -90,6 +90,23 @@ def test_a_network_with_nothing_converted_is_refused():
     assert isinstance(refine(base, work, SITES, data(4, 1), data(4, 2)), Skip)
 
 
+def test_why_nothing_can_be_refined_is_said():
+    base, work = network(rank=2)
+    for model in (base, work):
+        for value in model.graph.initializers.values():
+            numbers = value.const_value.numpy()
+            value.const_value = ir.tensor(numbers.astype(np.float16), name=value.name)
+        outputs = (value for node in model.graph for value in node.outputs)
+        for value in (*model.graph.inputs, *model.graph.initializers.values(), *outputs):
+            value.dtype = ir.DataType.FLOAT16
+    done = refine(base, work, SITES, data(4, seed=1), data(4, seed=2))
+    assert isinstance(done, Skip)
+    assert done.reason == "it moves weights of float32, and these are float16"
+    done = refine(base, base, ["y/then_branch/c"], data(4, seed=1), data(4, seed=2))
+    assert isinstance(done, Skip)
+    assert "bodies" in done.reason
+
+
 def test_sums_stand_for_the_outputs_that_enter_them():
     base, work = network(rank=1)
     assert Plan(base, work, SITES).targets == ["scores", "a", "sum", "d"]

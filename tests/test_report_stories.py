@@ -136,6 +136,20 @@ def test_what_ran_beside_the_cpu_is_told():
     assert "B: CPU" not in shown
 
 
+def test_a_provider_that_leaves_everything_to_the_cpu_is_told():
+    left = replace(COMPARISON, provider="azure")
+    shown = page(left)
+    assert "Placed  A: CPU" in shown
+    assert "B: CPU" in shown
+    assert "A: onnxruntime does not say" in page(replace(left, placement={"a": {}, "b": {}}))
+    assert "Placed  CPU" in page(replace(SOLO, provider="azure"))
+    assert "Placed  CPU" in page(replace(CALIBRATION, comparison=left))
+    assert "Placed  b.onnx: CPU" in page(replace(RANKING, comparisons=(left, left)))
+    cells = tuple(replace(cell, comparison=left) for cell in GRID.cells)
+    assert "Placed  A: CPU" in page(replace(GRID, cells=cells))
+    assert "Placed" not in page(GRID)
+
+
 def test_outputs_are_told_apart():
     two = (replace(COMPARISON.drift[0], output="first"), replace(COMPARISON.drift[0], output="2nd"))
     shown = page(replace(COMPARISON, drift=two))

@@ -213,3 +213,32 @@ def test_the_model_stays_as_it_was() -> None:
     model = ir.from_proto(shared())
     gconvtool.convert(model, recipe=Grouped(2))
     assert Network.open(model).model.graph.num_nodes() == 7
+
+
+PATHS = {
+    "v = Identity (w)": True,
+    "u = Identity (w) v = Identity (u)": True,
+    "v = Transpose <perm = [0, 1, 3, 2]> (w)": False,
+    "u = Cast <to = 11> (w) v = Cast <to = 1> (u)": False,
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("twice", [True, False])
+def test_those_that_read_the_same_of_one_weight_are_a_family(path: str, twice: bool) -> None:
+    """By the same operators, whether those are there once or twice, or by ones that do nothing."""
+    renamed = path.replace("u", "s").replace("v =", "t =")
+    first, weight = (renamed, "t") if twice else ("", "w")
+    model = ir.from_proto(
+        network(f"""<ir_version: 8, opset_import: ["": 17]>
+        g (float[N, 4, 9, 9] x) => (float[N, 4, 9, 9] y) <float[4, 4, 3, 3] w> {{
+          {first} {path}
+          a = Conv <pads = [1, 1, 1, 1]> (x, {weight}) y = Conv <pads = [1, 1, 1, 1]> (a, v)
+        }}""")
+    )
+    x = images(2, shape=(4, 9, 9))
+    before = run(model, {"x": x})[0]
+    sharing.unite(model)
+    together = twice or PATHS[path]
+    assert sharing.families(model) == ((("a", "y"),) if together else ())
+    np.testing.assert_array_equal(run(model, {"x": x})[0], before)

@@ -42,6 +42,12 @@ def test_groups_that_do_not_fill_blocks() -> None:
     assert said.endswith("4 groups would fill them")
 
 
+def test_groups_that_fill_blocks_are_not_what_keeps_it_from_them() -> None:
+    said = off_the_blocks([part(9, "Conv", WIDE)])
+    assert said is not None
+    assert "do not fill" not in said
+
+
 def test_groups_of_which_no_number_fills_blocks() -> None:
     said = off_the_blocks([part(9, "Conv", conv(10, 60, 40, 4, "grouped-pointwise", (1, 1)))])
     assert said is not None

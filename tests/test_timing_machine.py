@@ -17,6 +17,7 @@ from gconvtool.timing.machine import (
     SystemClock,
     advice,
     cpu_budget,
+    crowding,
     differences,
     identity,
     machine,
@@ -160,6 +161,15 @@ def test_what_would_disturb_is_warned_of_with_advice(now: Surroundings, words: l
 def test_preflight_warns_of_what_it_reads(tmp_path: Path) -> None:
     root = system(tmp_path, {"proc/loadavg": "9.00 1.00 1.00 1/1 1\n"})
     assert preflight(root) == advice(Surroundings(cpus=8, affinity=6, load=9.0))
+
+
+def test_more_threads_than_can_run_at_once_are_told(tmp_path: Path) -> None:
+    root = system(tmp_path, {})
+    assert cpu_budget(root) == 6
+    assert list(crowding(6, root)) == []
+    (said,) = crowding(7, root)
+    assert said.startswith("7 threads take turns, since 6 can run at once")
+    assert said.endswith("use 6")
 
 
 def test_the_machine_is_described(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from gconvtool.cli import console, faces
 from gconvtool.cli.amounts import told
@@ -15,7 +15,9 @@ from gconvtool.files import write
 if TYPE_CHECKING:
     from gconvtool.pipeline.baseline import Baseline
     from gconvtool.report.story import Measured
-    from gconvtool.results import Comparison
+    from gconvtool.results.bench import Timed
+
+T = TypeVar("T")
 
 
 def read(name: str, mismatch: Literal["warn", "fail"]) -> Baseline:
@@ -25,8 +27,9 @@ def read(name: str, mismatch: Literal["warn", "fail"]) -> Baseline:
         InputError: there is no such file, or it holds something else.
     """
     from gconvtool.pipeline.baseline import Baseline
+    from gconvtool.report.saved import comparison_of
 
-    found = comparison("--baseline ", name)
+    found = _read_back("--baseline ", name, comparison_of)
     return Baseline(
         name,
         found.judgement.speedup,
@@ -38,17 +41,22 @@ def read(name: str, mismatch: Literal["warn", "fail"]) -> Baseline:
     )
 
 
-def comparison(option: str, name: str) -> Comparison:
-    """A comparison with its raw samples; `option` stands before the name in messages.
+def measured(name: str) -> Timed:
+    """Whatever `bench` measured, with its raw samples.
 
     Raises:
         InputError: there is no such file, or it holds something else.
     """
-    from gconvtool.report.saved import comparison_of
+    from gconvtool.report.reread import measured_of
 
+    return _read_back("", name, measured_of)
+
+
+def _read_back(option: str, name: str, made_of: Callable[[object], T]) -> T:
+    """What a document holds; `option` stands before the file's name in messages."""
     document = read_json(option, name)
     try:
-        return comparison_of(document)
+        return made_of(document)
     except InputError as error:
         raise InputError(f"{option}{name}: {error}") from error
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gconvtool.cli import amounts, baselines, config, console, measuring, options, outlets
+from gconvtool.cli import amounts, baselines, config, console, failing, measuring, options, outlets
 from gconvtool.cli.entry import Entry
 from gconvtool.errors import InputError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gconvtool.pipeline.baseline import Baseline
     from gconvtool.pipeline.gates import Gates
     from gconvtool.recipes import Recipe
-    from gconvtool.results import Comparison
+    from gconvtool.results.bench import Timed
 
 REPORT = "report"
 """In place of a model: judge what was saved, and run nothing."""
@@ -168,39 +168,40 @@ def bench(
     sources = [*names, *filter(None, (baseline,))]
     undecided = on_inconclusive or "tell"
     chosen = outlets.choose(format, json, output or (), force, sources, ci=ci, undecided=undecided)
-    if names[0] == REPORT:
-        return outlets.deliver(chosen, _again(names[1:], limits, context))
-    options.finite("--time-budget", time_budget)
-    entry = Entry(
-        names,
-        wanted,
-        options.chosen("--fit-data", fit_data, None),
-        calibrate,
-        measuring.counts("--batch", batch, measuring.MOST_SAMPLES),
-        measuring.threads(threads, settings.threads),
-        measuring.sizes(dim, input_shape),
-    )
-    entry.check()
-    earlier = _earlier(entry, baseline, host_mismatch, context)
-    kept = baselines.target(save_baseline, force, sources)
-    if kept is not None:
-        entry.check_baseline()
-    with console.progress("bench") as progress:
-        result = entry.run(
-            earlier,
-            data=options.chosen("--data", data, settings.data),
-            provider=provider or settings.provider or "cpu",
-            provider_options=measuring.pairs("--provider-option", provider_option),
-            session_options=measuring.pairs("--session-option", session_option),
-            strict=strict_provider,
-            time_budget_s=time_budget or (CI_BUDGET_S if ci else BUDGET_S),
-            gates=limits,
-            seed=seed,
-            images=options.images(scale, mean, std, layout),
-            layers=layers,
-            memory=memory,
-            progress=progress,
+    with failing.written(chosen, "bench"):
+        if names[0] == REPORT:
+            return outlets.deliver(chosen, _again(names[1:], limits, context))
+        options.finite("--time-budget", time_budget)
+        entry = Entry(
+            names,
+            wanted,
+            options.chosen("--fit-data", fit_data, None),
+            calibrate,
+            measuring.counts("--batch", batch, measuring.MOST_SAMPLES),
+            measuring.threads(threads, settings.threads),
+            measuring.sizes(dim, input_shape),
         )
+        entry.check()
+        earlier = _earlier(entry, baseline, host_mismatch, context)
+        kept = baselines.target(save_baseline, force, sources)
+        if kept is not None:
+            entry.check_baseline()
+        with console.progress("bench") as progress:
+            result = entry.run(
+                earlier,
+                data=options.chosen("--data", data, settings.data),
+                provider=provider or settings.provider or "cpu",
+                provider_options=measuring.pairs("--provider-option", provider_option),
+                session_options=measuring.pairs("--session-option", session_option),
+                strict=strict_provider,
+                time_budget_s=time_budget or (CI_BUDGET_S if ci else BUDGET_S),
+                gates=limits,
+                seed=seed,
+                images=options.images(scale, mean, std, layout),
+                layers=layers,
+                memory=memory,
+                progress=progress,
+            )
     baselines.save(result, kept)
     return outlets.deliver(chosen, result)
 
@@ -237,20 +238,20 @@ def _earlier(
     return baselines.read(file or "", mismatch)
 
 
-def _again(names: Sequence[str], limits: Gates, context: typer.Context) -> Comparison:
+def _again(names: Sequence[str], limits: Gates, context: typer.Context) -> Timed:
     """An earlier measurement, judged anew.
 
     Raises:
         InputError: it is none, or there are options that something is run with.
     """
-    from gconvtool.pipeline import compare
+    from gconvtool.pipeline import again
 
     if len(names) != 1:
         raise InputError("bench report: name one file that `gconvtool bench … --json` wrote")
     for parameter in context.command.params:
         if parameter.name not in JUDGING and _typed(context, parameter.name or ""):
             raise InputError(f"bench report runs nothing: leave out {parameter.opts[0]}")
-    return compare.redo(baselines.comparison("", names[0]), limits)
+    return again.redo_any(baselines.measured(names[0]), limits)
 
 
 def _typed(context: typer.Context, name: str) -> bool:

@@ -99,14 +99,24 @@ def _words(parameter: Any, said: str, value: Any) -> Any:
     if isinstance(value, dict):
         value = [f"{key}={_word(said, part)}" for key, part in value.items()]
     if parameter.multiple or parameter.nargs == -1:
-        words = value if isinstance(value, list) else shlex.split(str(value))
+        words = value if isinstance(value, list) else _split(said, str(value))
         return [_word(said, word) for word in words]
     if isinstance(value, list):
         return ",".join(_word(said, word) for word in value)
     switch = getattr(parameter, "is_flag", False)
     if isinstance(value, bool) != switch and not (switch and isinstance(value, str)):
-        raise InputError(f"{said}: {'true or false' if switch else 'no switch'}")
+        raise InputError(f"{said}: {'true or false' if switch else 'a value, not true or false'}")
     return value
+
+
+def _split(said: str, text: str) -> list[str]:
+    """A variable's words, which may be quoted; a backslash is part of a name, as in Windows'."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise InputError(f"{said}: {error}") from error
 
 
 def _word(said: str, value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
@@ -16,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from gconvtool._version import __version__
-from gconvtool.cli import completion, console, defaults, options, outlets
+from gconvtool.cli import completion, console, defaults, failing, outlets
 from gconvtool.cli.analyze import analyze
 from gconvtool.cli.bench import bench
 from gconvtool.cli.cache import cache
@@ -26,7 +25,7 @@ from gconvtool.cli.sweep import sweep
 from gconvtool.cli.verify import verify
 from gconvtool.errors import GconvError, InputError, MissingError
 
-INTERRUPTED, BUG = 130, 70
+INTERRUPTED = 130
 DEBUG, CI, HELP = "--debug", "--ci", ("-h", "--help")
 BARE, MEANT = "--gdc-to-gap", "--gdc-to-gap=exact"
 """Typer has no options whose value may be left out."""
@@ -83,15 +82,17 @@ def run(arguments: Sequence[str]) -> int:
         with console.unadorned() if CI in words else nullcontext():
             return _called(words)
     except KeyboardInterrupt:
-        said = KEPT if _command(words) == "sweep" else "nothing was written"
-        return _answer(GconvError(f"interrupted; {said}"), INTERRUPTED, words)
+        return _interrupted(words)
     except Exception as caught:
+        if isinstance(caught.__cause__, KeyboardInterrupt):  # C extensions say ImportError instead
+            return _interrupted(words)
         error = caught
     except SystemExit as leaving:  # Typer's too: for completion, and where a reader went away
         return 0 if completion.VARIABLE not in os.environ else int(leaving.code or 0)
-    if DEBUG in arguments:
+    told, code = failing.told(error)
+    if DEBUG in arguments or code == failing.BUG:
         traceback.print_exception(error)
-    return _answer(*_told(error), words)
+    return _answer(told, code, words)
 
 
 def _called(words: Sequence[str]) -> int:
@@ -111,32 +112,26 @@ def _given(group: Any, name: str) -> dict[str, dict[str, Any]]:
     return {name: defaults.of(group.commands[name], name)} if name in group.commands else {}
 
 
-def _told(error: Exception) -> tuple[GconvError, int]:
-    """An error as the user should read it, and its exit code."""
-    if isinstance(error, GconvError):
-        return error, error.exit_code
-    if isinstance(error, typer.TyperException):  # the command line itself was wrong
-        return InputError(options.complaint(error)), InputError.exit_code
-    if isinstance(error, MemoryError):
-        return MissingError("not enough memory; use a smaller batch, size or model"), 4
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return MissingError(f"stdout: {error.strerror}"), 4
-    traceback.print_exception(error)
-    return GconvError("this is a bug of gconvtool; please report it with the lines above"), BUG
+def _interrupted(words: Sequence[str]) -> int:
+    """What an interruption leaves behind."""
+    said = KEPT if _command(words) == "sweep" else "nothing was written"
+    return _answer(GconvError(f"interrupted; {said}"), INTERRUPTED, words)
 
 
 def _answer(error: GconvError, code: int, words: Sequence[str]) -> int:
-    """One line on stderr, and a document on stdout where one was asked for."""
-    message = " ".join(str(error).split())
+    """One line on stderr, and on stdout a document or a report where one was asked for."""
+    message, command = failing.line(error), _command(words)
     console.fail(message)
     if CI in words:
-        outlets.fail(message)
-    if _wants_json(words):
-        from gconvtool.report import document
+        with suppress(MissingError):  # the summary is only one more place to say it
+            outlets.fail(command, message)
+    with suppress(MissingError):  # stdout is full, and stderr has the message
+        if "--json" in words or _formed("json", words):
+            console.answer(failing.document(error, code, command))
+        elif _formed("junit", words):
+            from gconvtool.report import junit
 
-        failure = document.failure(type(error).__name__, message, code, _command(words))
-        with suppress(MissingError):  # stdout is full, and stderr has the message
-            console.answer(failure)
+            console.say(junit.failure(command, message))
     return code
 
 
@@ -145,6 +140,6 @@ def _command(words: Sequence[str]) -> str:
     return next((word for word in words if word in COMMANDS), "error")
 
 
-def _wants_json(words: Sequence[str]) -> bool:
-    plain = "--json" in words or "--format=json" in words
-    return plain or ("--format", "json") in pairwise(words)
+def _formed(form: str, words: Sequence[str]) -> bool:
+    """Whether a form was asked for by its name."""
+    return f"--format={form}" in words or ("--format", form) in pairwise(words)

@@ -146,8 +146,9 @@ def sizes(dims: Sequence[str] | None, shapes: Sequence[str] | None) -> tuple[Siz
     one input."""
     from gconvtool.pipeline.sizes import Sizes
 
-    fixed = options.dims([word for word in dims or () if word.count("=") != 1])
-    axes = amounts.axes("--dim", [word for word in dims or () if word.count("=") == 1])
+    several = [word for word in dims or () if word.count("=") == 1 and "," in word]
+    fixed = options.dims([word for word in dims or () if word not in several])
+    axes = amounts.axes("--dim", several)
     swept = {name for axis in axes for name in axis[0]}
     if both := sorted(swept & fixed.keys()):
         raise InputError(f"--dim {both[0]}: it has a size already")

@@ -122,12 +122,18 @@ def _report(story: Story, undecided: Undecided) -> None:
         console.tell("\n".join(_annotations(story, undecided)))
 
 
-def fail(message: str) -> None:
-    """Tell the GitHub workflow, if there is one, why there is no result."""
-    from gconvtool.report import github
+def fail(command: str, message: str) -> None:
+    """Tell the GitHub workflow, if there is one, why there is no result.
+
+    Raises:
+        MissingError: the summary cannot be written.
+    """
+    from gconvtool.report import github, markdown
 
     if _in_workflow():
         console.tell(github.failure(message))
+    if os.environ.get(faces.SUMMARY):
+        faces.summarise(markdown.failure(command, message))
 
 
 def _in_workflow() -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gconvtool.cli import config, measuring, options, outlets
+from gconvtool.cli import config, failing, measuring, options, outlets
 from gconvtool.errors import InputError
 
 Models = Annotated[
@@ -63,27 +63,28 @@ def verify(
     options.finite("--max-accuracy-drop", max_accuracy_drop)
     undecided = on_inconclusive or "tell"
     chosen = outlets.choose(format, json, output or (), force, (a, b), ci=ci, undecided=undecided)
-    result = compare.verify(
-        a,
-        b,
-        tolerances=Tolerances(
-            max_abs,
-            measuring.any_share("--max-relative-error", max_relative_error),
-            min_snr,
-            measuring.least_share("--min-agreement", min_agreement),
-            max_accuracy_drop,
-        ),
-        data=options.chosen("--data", data, settings.data),
-        provider=provider or settings.provider or "cpu",
-        provider_options=measuring.pairs("--provider-option", provider_option),
-        session_options=measuring.pairs("--session-option", session_option),
-        strict=strict_provider,
-        threads=threads or settings.threads,
-        seed=seed,
-        dims=options.dims(dim),
-        input_shapes=options.input_shapes(input_shape),
-        images=options.images(scale, mean, std, layout),
-    )
+    with failing.written(chosen, "verify"):
+        result = compare.verify(
+            a,
+            b,
+            tolerances=Tolerances(
+                max_abs,
+                measuring.any_share("--max-relative-error", max_relative_error),
+                min_snr,
+                measuring.least_share("--min-agreement", min_agreement),
+                max_accuracy_drop,
+            ),
+            data=options.chosen("--data", data, settings.data),
+            provider=provider or settings.provider or "cpu",
+            provider_options=measuring.pairs("--provider-option", provider_option),
+            session_options=measuring.pairs("--session-option", session_option),
+            strict=strict_provider,
+            threads=threads or settings.threads,
+            seed=seed,
+            dims=options.dims(dim),
+            input_shapes=options.input_shapes(input_shape),
+            images=options.images(scale, mean, std, layout),
+        )
     return outlets.deliver(chosen, result)
 
 

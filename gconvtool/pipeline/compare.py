@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from gconvtool.pipeline.baseline import Baseline
 from gconvtool.pipeline.contestants import Contestant
@@ -16,16 +16,9 @@ from gconvtool.pipeline.terms import Feeding, Options, Terms
 from gconvtool.pipeline.tolerances import Tolerances
 from gconvtool.pipeline.tolerances import decide as tolerated
 from gconvtool.recipes import Recipe
-from gconvtool.results import (
-    BaselineCheck,
-    Comparison,
-    Interval,
-    Measurement,
-    Timing,
-    Verification,
-)
+from gconvtool.results import Comparison, Verification
 from gconvtool.runtime.session import version
-from gconvtool.timing import machine, stats
+from gconvtool.timing import machine
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -61,7 +54,7 @@ def verify(
         duel.drift,
         duel.course.samples.source,
         tolerated(tolerances, duel.drift),
-        terms.provider,
+        duel.provider,
         duel.notes,
     )
 
@@ -99,39 +92,5 @@ def bench(
     baseline.require_alike(duel.provider, terms.granted, duel.course.batch)
     noise += baseline.doubts(differences)
     (found,) = contest([duel], terms, noise, (*terms.gates.speedups, baseline.least))
-    check = baseline.check(found.judgement.speedup, differences)
-    return _gated(replace(found, baseline=check), terms.gates)
-
-
-def redo(saved: Comparison, gates: Gates = Gates()) -> Comparison:  # noqa: B008  frozen
-    """Judge the raw samples of an earlier comparison again, without running anything.
-
-    Its limits hold again, except where `gates` has others; so does its baseline.
-    """
-    judgement = stats.judge(saved.measurement)
-    again = replace(
-        saved,
-        a=_timed(saved.a, saved.measurement, "a"),
-        b=_timed(saved.b, saved.measurement, "b"),
-        judgement=judgement,
-        baseline=saved.baseline and _held_again(saved.baseline, judgement.speedup),
-    )
-    return _gated(again, Gates.of(saved.gates).updated(gates))
-
-
-def _gated(found: Comparison, gates: Gates) -> Comparison:
-    return replace(found, gates=decide(gates, found))
-
-
-def _timed(saved: Timing, measured: Measurement, which: Literal["a", "b"]) -> Timing:
-    """Times from the raw samples; what no sample says is kept."""
-    return replace(
-        stats.timing(saved.path, measured, which),
-        end_to_end_ms=saved.end_to_end_ms,
-        size_bytes=saved.size_bytes,
-        peak_memory_bytes=saved.peak_memory_bytes,
-    )
-
-
-def _held_again(check: BaselineCheck, now: Interval) -> BaselineCheck:
-    return replace(check, ratio=stats.against(now, check.speedup))
+    found = replace(found, baseline=baseline.check(found.judgement.speedup, differences))
+    return replace(found, gates=decide(terms.gates, found))

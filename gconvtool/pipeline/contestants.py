@@ -27,8 +27,30 @@ BESIDES, BLOCKS = 0.1, 4
 
 
 @dataclass(frozen=True)
+class Weight:
+    """What a model takes besides its time, and warnings for what could not be found out."""
+
+    size_bytes: int
+    end_to_end_ms: float | None
+    peak_memory_bytes: int | None
+    doubts: tuple[str, ...]
+
+    def beside(self, timing: Timing) -> Timing:
+        """Its times with this."""
+        return replace(
+            timing,
+            end_to_end_ms=self.end_to_end_ms,
+            size_bytes=self.size_bytes,
+            peak_memory_bytes=self.peak_memory_bytes,
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Contestant:
-    """A model in memory, and how it is run; `size_bytes` is that of all its files."""
+    """A model in memory, and how it is run; `size_bytes` is that of all its files.
+
+    It is like no other, so that what was found out of it can be kept.
+    """
 
     network: Network
     packed: Packed
@@ -91,21 +113,14 @@ class Contestant:
             placement.require(placed, session.provider, self.name)
         return placed
 
-    def weighed(
-        self, timing: Timing, feeds: Arrays, provider: str
-    ) -> tuple[Timing, tuple[str, ...]]:
-        """Its times with what else it takes, and a warning for what could not be found out.
-
-        `provider` is the short name of who runs it.
-        """
+    def weigh(self, feeds: Arrays, provider: str) -> Weight:
+        """What else it takes on these inputs; `provider` is the short name of who runs it."""
         copied = self._end_to_end_ms(feeds) if provider in DEVICES else None
-        timing = replace(timing, end_to_end_ms=copied, size_bytes=self.size_bytes)
-        if not self.terms.memory:
-            return timing, ()
-        peak = peak_memory(self.packed, feeds, self.terms.session)
+        peak = peak_memory(self.packed, feeds, self.terms.session) if self.terms.memory else None
         if isinstance(peak, Skip):
-            return timing, (f"{self.name}: its peak memory is not known: {peak.reason}",)
-        return replace(timing, peak_memory_bytes=peak), ()
+            doubt = f"{self.name}: its peak memory is not known: {peak.reason}"
+            return Weight(self.size_bytes, copied, None, (doubt,))
+        return Weight(self.size_bytes, copied, peak, ())
 
     def _end_to_end_ms(self, feeds: Arrays) -> float:
         """The median of a run with copies to the device and back, which `opener` leaves out."""

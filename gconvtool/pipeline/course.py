@@ -19,9 +19,12 @@ RANDOM = 8
 """Random inputs to compare on where there are no data."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Course:
-    """All samples, and those of one run; `inputs` are what every model takes."""
+    """All samples, and those of one run; `inputs` are what every model takes.
+
+    It is like no other, as a `Contestant` is.
+    """
 
     inputs: tuple[Input, ...]
     samples: Data

@@ -8,20 +8,23 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
-from gconvtool.pipeline.contestants import Contestant, stand_ins
+from gconvtool.pipeline.contestants import Contestant, Weight, stand_ins
 from gconvtool.pipeline.course import Course
 from gconvtool.pipeline.gates import decide
 from gconvtool.pipeline.layers import layers, require_profile
 from gconvtool.pipeline.source import BATCH, drift
 from gconvtool.pipeline.terms import Terms
-from gconvtool.results import Comparison, Drift, Measurement, Placed, Totals
+from gconvtool.results import Comparison, Drift, LayerTimes, Measurement, Placed, Totals
 from gconvtool.runtime.session import version
 from gconvtool.timing import machine, protocol, stats
 
 Tell = Callable[[float], None]
 """Hears how much of the timing is done, 0 to 1."""
+
+Weigh = Callable[[Contestant, Course, str], Weight]
+"""Finds out what a model takes besides its time, on a course and a provider."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def prepare(
             "b": second.placement(sessions[1], costs[1]),
         },
         (costs[0].totals, costs[1].totals),
-        (*stand_ins((first, second)), *notes),
+        (*machine.crowding(first.terms.granted), *stand_ins((first, second)), *notes),
     )
 
 
@@ -84,12 +87,13 @@ def contest(
         limits: speedups; a pair is timed until its verdict is certain, and on which side of each of
             these it lies. Without them it is timed for as long as the budget says.
     """
+    weigh: Weigh = cache(_weigh)  # a model may be in several pairs
     found = []
     for part, duel in enumerate(duels):
         measured = _measured(
             duel, terms.time_budget_s / len(duels), limits, terms.tell(part, len(duels))
         )
-        one = _judged(duel, measured, noise)
+        one = _judged(duel, measured, noise, weigh)
         found.append(replace(one, gates=decide(terms.gates, one)))
     return found
 
@@ -103,19 +107,27 @@ def _measured(
         clock=machine.SystemClock(),
         rng=random.Random(duel.first.terms.seed),
         time_budget_s=time_budget_s,
-        enough=None if limits is None else partial(stats.settled, limits=limits),
+        enough=_never if limits is None else partial(stats.settled, limits=limits),
         progress=tell,
     )
 
 
-def _judged(duel: Duel, measured: Measurement, noise: tuple[str, ...]) -> Comparison:
+def _never(measured: Measurement) -> bool:
+    """More blocks always tell more."""
+    return False
+
+
+def _weigh(one: Contestant, course: Course, provider: str) -> Weight:
+    return one.weigh(course.feeds, provider)
+
+
+def _judged(duel: Duel, measured: Measurement, noise: tuple[str, ...], weigh: Weigh) -> Comparison:
     """What was found, and what else was asked for; no gate is decided yet."""
     first, second, course, terms = duel.first, duel.second, duel.course, duel.first.terms
-    a, of_a = first.weighed(stats.timing(first.name, measured, "a"), course.feeds, duel.provider)
-    b, of_b = second.weighed(stats.timing(second.name, measured, "b"), course.feeds, duel.provider)
+    a, b = (weigh(one, course, duel.provider) for one in (first, second))
     return Comparison(
-        a=a,
-        b=b,
+        a=a.beside(stats.timing(first.name, measured, "a")),
+        b=b.beside(stats.timing(second.name, measured, "b")),
         judgement=stats.judge(measured),
         drift=duel.drift,
         drift_source=course.samples.source,
@@ -127,6 +139,10 @@ def _judged(duel: Duel, measured: Measurement, noise: tuple[str, ...]) -> Compar
         macs=duel.macs,
         gates=(),
         measurement=measured,
-        warnings=(*noise, *duel.notes, *of_a, *of_b),
-        layers=layers(first, second, course, machine.SystemClock()) if terms.layers else None,
+        warnings=(*noise, *duel.notes, *dict.fromkeys((*a.doubts, *b.doubts))),
+        layers=_layers(duel) if terms.layers else None,
     )
+
+
+def _layers(duel: Duel) -> LayerTimes:
+    return layers(duel.first, duel.second, duel.course, duel.provider, machine.SystemClock())

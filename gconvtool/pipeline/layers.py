@@ -20,6 +20,7 @@ from gconvtool.pipeline.course import Course
 from gconvtool.pipeline.shortfall import MISSED, Part, off_the_blocks, shortfall
 from gconvtool.pipeline.source import Feed, read
 from gconvtool.results import KernelPath, Layer, LayerRun, LayerTime, LayerTimes
+from gconvtool.runtime.options import lays_out
 from gconvtool.runtime.profiling import Kernel, Open, Profiled, named, record
 from gconvtool.runtime.session import Session
 from gconvtool.timing.profile import Profile
@@ -28,12 +29,12 @@ from gconvtool.timing.protocol import Clock
 WITH_BLOCKS = frozenset({"amd64", "x86_64"})
 """Machines for which every onnxruntime has kernels in blocks of channels."""
 CPU = "CPUExecutionProvider"
-UNTIMED = frozenset({"cuda", "directml", "dml", "migraphx", "nvtensorrtrtx", "rocm", "tensorrt"})
+UNTIMED = frozenset({"cuda", "dml", "migraphx", "nvtensorrtrtx", "rocm", "tensorrt"})
 """Providers whose kernels run on when the runtime believes them done."""
 
 
 def require_profile(provider: str) -> None:
-    """Refuse providers of which a profile only tells when kernels were launched.
+    """Refuse providers, by short name, of which a profile only tells when kernels were launched.
 
     Raises:
         InputError: it is one of them.
@@ -46,7 +47,7 @@ def require_profile(provider: str) -> None:
 
 
 def layers(
-    first: Contestant, second: Contestant | None, course: Course, clock: Clock
+    first: Contestant, second: Contestant | None, course: Course, provider: str, clock: Clock
 ) -> LayerTimes:
     """Profile one model, or two in turns.
 
@@ -54,22 +55,22 @@ def layers(
         first: the model that names the layers.
         second: what became of it, if there are two.
         course: what both are fed.
+        provider: the short name of who runs them, see `require_profile`.
         clock: ends the runs after some seconds.
 
     Raises:
-        InputError: a model does not run, or the provider cannot be profiled.
+        InputError: a model does not run.
         MissingError: onnxruntime or the provider is not there.
     """
-    require_profile(first.terms.provider)
     both = [one for one in (first, second) if one is not None]
     profiled = record([_opener(one) for one in both], course.feeds, clock)
     a, *others = (_Side.of(*pair, course) for pair in zip(both, profiled, strict=True))
-    blocks = _has_blocks(profiled)
+    blocks = _has_blocks(profiled, first.terms.session_options)
     return LayerTimes(
         tuple(_Pair(a, others[0], blocks).rows() if others else _alone(a, blocks)),
         (a.rest_us, others[0].rest_us if others else None),
         len(profiled[0].profile.runs),
-        first.terms.provider,
+        provider,
         tuple(_doubts(a, others)),
     )
 
@@ -79,10 +80,10 @@ def _opener(one: Contestant) -> Open:
     return lambda folder: Session(packed, name=one.name, profile=folder, **one.terms.session)
 
 
-def _has_blocks(profiled: Iterable[Profiled]) -> bool:
-    """Whether convolutions run in blocks of channels on this machine."""
+def _has_blocks(profiled: Iterable[Profiled], options: Mapping[str, str]) -> bool:
+    """Whether convolutions run in blocks of channels on this machine, with these options."""
     seen = any(kernel.domain == NCHWC for one in profiled for kernel in one.kernels)
-    return seen or platform.machine().lower() in WITH_BLOCKS
+    return seen or (lays_out(options) and platform.machine().lower() in WITH_BLOCKS)
 
 
 @dataclass(frozen=True)
@@ -145,12 +146,16 @@ class _Side:
             nodes=kernels,
         )
 
+    def on_cpu(self, parts: Sequence[Part]) -> bool:
+        """Whether the CPU's provider runs these, as far as they were seen to run."""
+        return all(self.profile.providers.get(part.kernel.name, CPU) == CPU for part in parts)
+
     def _path(self, parts: Sequence[Part]) -> KernelPath | None:
         """That of the convolutions; the slower one where they differ."""
         convolutions = [part for part in parts if part.convolves]
         if not convolutions:
             return None
-        if any(self.profile.providers.get(p.kernel.name) != CPU for p in convolutions):
+        if not self.on_cpu(convolutions):
             return "unknown"
         if any(part.beside for part in convolutions):
             return "fallback"
@@ -185,7 +190,7 @@ class _Pair:
         realised = _realised(a, b)
         missed = realised is not None and realised < MISSED
         advice = None
-        if missed and a is not None and a.macs:
+        if missed and a is not None and a.macs and self.b.on_cpu(parts):
             advice = shortfall(a.median_us, a.macs, parts, self.blocks)
         return LayerTime(node.name, node.op, node.kind or None, a, b, realised, advice)
 

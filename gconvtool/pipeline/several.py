@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gconvtool.errors import InputError
@@ -11,7 +11,7 @@ from gconvtool.pipeline.course import lay_out
 from gconvtool.pipeline.duel import contest, prepare
 from gconvtool.pipeline.source import Model
 from gconvtool.pipeline.terms import Options, Terms
-from gconvtool.results import Ranking
+from gconvtool.results import Comparison, Ranking
 from gconvtool.timing import machine
 
 if TYPE_CHECKING:
@@ -37,4 +37,9 @@ def rank(models: Sequence[Model], **options: Unpack[Options]) -> Ranking:
     course = lay_out((first, *others), terms)
     duels = [prepare(first, other, course) for other in others]
     found = contest(duels, terms, noise, terms.gates.speedups)
+    return ranked(found)
+
+
+def ranked(found: Iterable[Comparison]) -> Ranking:
+    """The fastest first."""
     return Ranking(tuple(sorted(found, key=lambda one: -one.judgement.speedup.estimate)))

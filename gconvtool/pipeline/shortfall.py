@@ -109,7 +109,7 @@ def _beside(beside: Parts, parts: Parts) -> str:
     if node.op not in ("Conv", "FusedConv") or len(node.kernel or ()) != 2:
         helps = ": --spelling multiplier has fewest of them" if len(beside) > 1 else ""
         return f"{node.op} over {_axes(node)} has no blocked kernel, and copies its input{helps}"
-    if groups == 1 or node.kind == "depthwise":
+    if groups == 1 or node.kind == "depthwise" or _fills(channels, filters, groups):
         return (
             "it has no blocked kernel: its channels are no multiple of 4, or its weights no "
             "constants in float32"

@@ -10,7 +10,7 @@ from gconvtool.pipeline.gates import decide_alone, require_alone
 from gconvtool.pipeline.layers import layers, require_profile
 from gconvtool.pipeline.source import Model
 from gconvtool.pipeline.terms import Options, Terms
-from gconvtool.results import Interval, Recording, Solo
+from gconvtool.results import Recording, Solo
 from gconvtool.runtime.session import version
 from gconvtool.timing import machine, protocol, stats
 
@@ -34,21 +34,23 @@ def solo(model: Model, **options: Unpack[Options]) -> Solo:
     require_alone(terms.gates)
     one = Contestant.open(model, terms)
     course = lay_out((one,), terms)
-    session = one.session()
+    session, costs = one.session(), one.costs(course.shapes(1))
+    provider = session.provider
     if terms.layers:
-        require_profile(session.provider)
+        require_profile(provider)
     session.run(course.feeds)
-    costs = one.costs(course.shapes(1))
     placement = one.placement(session, costs)
+    del session  # those that are timed are to be alone
     recording = _recorded(one, course)
     timed = stats.timing_of(one.name, recording)
-    timing, doubts = one.weighed(timed, course.feeds, session.provider)
+    weight = one.weigh(course.feeds, provider)
+    timing = weight.beside(timed)
     latency = stats.latency(recording)
     return Solo(
         model=timing,
         latency_ms=latency,
-        throughput=_throughput(latency, course.batch),
-        provider=session.provider,
+        throughput=stats.throughput(latency, course.batch),
+        provider=provider,
         threads=terms.granted,
         batch=course.batch,
         placement=placement,
@@ -56,8 +58,8 @@ def solo(model: Model, **options: Unpack[Options]) -> Solo:
         macs=costs.totals,
         gates=decide_alone(terms.gates, timing),
         recording=recording,
-        warnings=(*noise, *stand_ins((one,)), *doubts),
-        layers=layers(one, None, course, machine.SystemClock()) if terms.layers else None,
+        warnings=(*noise, *machine.crowding(terms.granted), *stand_ins((one,)), *weight.doubts),
+        layers=layers(one, None, course, provider, machine.SystemClock()) if terms.layers else None,
     )
 
 
@@ -68,9 +70,3 @@ def _recorded(one: Contestant, course: Course) -> Recording:
         time_budget_s=one.terms.time_budget_s,
         progress=one.terms.tell(),
     )
-
-
-def _throughput(latency_ms: Interval, batch: int) -> Interval:
-    """Samples a second: the longest latency is the lowest of them."""
-    slowest, fastest = latency_ms.high, latency_ms.low
-    return Interval(*(1000 * batch / ms for ms in (latency_ms.estimate, slowest, fastest)))

@@ -53,6 +53,11 @@ def measured(result: Measured) -> str:
     return _written(list(rows[0]), ({n: _cell(fact) for n, fact in row.items()} for row in rows))
 
 
+def failure(message: str) -> str:
+    """A call that could not answer: no column that a measurement has, but the reason."""
+    return _written(["error"], [{"error": printable(message)}])
+
+
 def _comparisons(
     result: Comparison | Calibration | Ranking | Grid,
 ) -> Iterable[tuple[Comparison, str]]:

@@ -41,6 +41,16 @@ def story(result: Story, undecided: Undecided = "tell") -> str:
     return _written(report)
 
 
+def failure(command: str, message: str) -> str:
+    """The report of a call that could not answer: where its first case would be, an error."""
+    suite = TestSuite(f"gconvtool {command}")
+    error = Error(words.printable(message), "failed")
+    suite.add_testcase(_case(FIRST.get(command, "answers"), command, error))
+    report = JUnitXml(f"gconvtool {command}")
+    report.add_testsuite(suite)
+    return _written(report)
+
+
 def _written(report: JUnitXml) -> str:
     report.update_statistics()  # type: ignore[no-untyped-call]  # junitparser leaves it untyped
     text: bytes = report.tostring()  # type: ignore[no-untyped-call]  # the same

@@ -44,6 +44,11 @@ def story(result: Story) -> str:
     return _joined(_story(result))
 
 
+def failure(command: str, message: str) -> str:
+    """A call that could not answer, and why."""
+    return _joined([f"## gconvtool {command}", f"**error:** {text(message)}"])
+
+
 def text(plain: str) -> str:
     """Words without a meaning to Markdown."""
     return MARKUP.sub(lambda found: f"&#{ord(found[0])};", words.printable(plain))

@@ -88,7 +88,7 @@ def comparison_of(document: object) -> Comparison:
     models = read(_Models, table.get("models"), "models")
     counted = read(_Counted, table.get("models"), "models")
     for key, timing in (("a", models.a), ("b", models.b)):
-        _check_ms(timing.median_ms, f"models.{key}.median_ms")
+        check_ms(timing.median_ms, f"models.{key}.median_ms")
     judgement = stats.judge(held.samples)
     return Comparison(
         a=models.a,
@@ -104,7 +104,7 @@ def comparison_of(document: object) -> Comparison:
         macs=(counted.a, counted.b),
         gates=held.gates,
         measurement=held.samples,
-        warnings=_others(held.warnings, (*judgement.warnings, *held.samples.warnings)),
+        warnings=without(held.warnings, (*judgement.warnings, *held.samples.warnings)),
         layers=held.layers,
         baseline=held.baseline,
     )
@@ -128,8 +128,8 @@ def _drift(value: object) -> tuple[Drift, ...]:
     return read(_Outputs, value, "drift").outputs or refuse("drift.outputs", [], "one at least")
 
 
-def _others(warnings: tuple[str, ...], again: tuple[str, ...]) -> tuple[str, ...]:
-    """The warnings without those that the samples and their judgement bring along."""
+def without(warnings: tuple[str, ...], again: tuple[str, ...]) -> tuple[str, ...]:
+    """The warnings without those that are made again, of the samples and their judgement."""
     return tuple(warning for warning in warnings if warning not in again)
 
 
@@ -153,16 +153,22 @@ def _check_block(block: Block, where: str) -> None:
         raise InputError(f"{where}.rounds: rounds of both orders are needed, AB and BA")
     for i, round_ in enumerate(block.rounds):
         for key, sample in (("a", round_.a), ("b", round_.b)):
-            _check_sample(sample, f"{where}.rounds[{i}].{key}")
+            check_sample(sample, f"{where}.rounds[{i}].{key}")
 
 
-def _check_sample(sample: Sample, where: str) -> None:
-    _check_ms(sample.wall_ms, f"{where}.wall_ms")
+def check_sample(sample: Sample, where: str) -> None:
+    """Refuse times that no run takes; `where` is their place in the document.
+
+    Raises:
+        InputError: there are such.
+    """
+    check_ms(sample.wall_ms, f"{where}.wall_ms")
     if sample.cpu_ms != 0:  # the system's grain may be longer than a sample
-        _check_ms(sample.cpu_ms, f"{where}.cpu_ms")
+        check_ms(sample.cpu_ms, f"{where}.cpu_ms")
 
 
-def _check_ms(ms: float, where: str) -> None:
+def check_ms(ms: float, where: str) -> None:
+    """Refuse one, likewise."""
     if not SHORTEST_MS <= ms <= LONGEST_MS:
         refuse(where, ms, "a time in milliseconds")
 

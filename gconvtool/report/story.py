@@ -14,17 +14,10 @@ from typing import Literal, TypeAlias
 
 from gconvtool.report import words
 from gconvtool.report.tables.table import Table
-from gconvtool.results import (
-    Calibration,
-    Comparison,
-    Gate,
-    Grid,
-    Ranking,
-    Solo,
-    Verification,
-)
+from gconvtool.results import Gate, Verification
+from gconvtool.results.bench import Timed
 
-Measured: TypeAlias = Solo | Comparison | Calibration | Ranking | Grid | Verification
+Measured: TypeAlias = Timed | Verification
 """The results that stories are told of."""
 Mood: TypeAlias = Literal["good", "bad", "open", "plain"]
 """How a verdict stands out: won, lost, not decided, or nothing to win."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from gconvtool.results.costs import Totals
 from gconvtool.results.drift import Drift
@@ -152,3 +153,7 @@ class Grid:
 
     cells: tuple[Cell, ...]
     crossovers: tuple[str, ...] = ()
+
+
+Timed: TypeAlias = Solo | Comparison | Calibration | Ranking | Grid
+"""Whatever was timed."""

@@ -8,6 +8,7 @@ log) are not in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ Read: TypeAlias = Callable[[str], Any]
 
 LEVEL, MODE = "graph_optimization_level", "execution_mode"
 SPINNING = "session.intra_op.allow_spinning"
+WITHOUT, LAYING_OUT = "optimization.disable_specified_optimizers", "NchwcTransformer"
 FREE = "free_dimension_override."
 """What follows is the name of an open dimension: `free_dimension_override.N=8`."""
 LEVELS = {
@@ -42,6 +44,12 @@ def apply(runtime: ModuleType, options: Any, settings: Mapping[str, str]) -> Non
             _apply(runtime, options, name, value)
         except ValueError as error:
             raise InputError(f"--session-option {name}={value}: {error}") from error
+
+
+def lays_out(settings: Mapping[str, str]) -> bool:
+    """Whether onnxruntime may change the layout of tensors, as it does unless told otherwise."""
+    kept_out = settings.get(WITHOUT, "").split(";")
+    return settings.get(LEVEL, "all") in ("layout", "all") and LAYING_OUT not in kept_out
 
 
 def names() -> tuple[str, ...]:
@@ -93,9 +101,10 @@ def _count(value: str) -> str:
     return str(_positive(value))
 
 
-def _text(value: str) -> str:
-    if not value:
-        raise ValueError("empty")
+def _optimisers(value: str) -> str:
+    """Split at semicolons by onnxruntime: with commas there is one long name that nothing has."""
+    if not re.fullmatch(r"\w+(;\w+)*", value):
+        raise ValueError("names of optimisers, with semicolons between")
     return value
 
 
@@ -123,7 +132,7 @@ ENTRIES: Mapping[str, Read] = {
     "session.qdqisint8allowed": _flag,
     "session.x64quantprecision": _flag,
     "optimization.enable_gelu_approximation": _flag,
-    "optimization.disable_specified_optimizers": _text,
+    WITHOUT: _optimisers,
     "mlas.enable_gemm_fastmath_arm64_bfloat16": _flag,
 }
 """Keys of onnxruntime_session_options_config_keys.h that change what is run or how."""

@@ -121,6 +121,16 @@ def advice(now: Surroundings) -> tuple[str, ...]:
     return tuple(warnings)
 
 
+def crowding(threads: int, root: Path = ROOT) -> Iterator[str]:
+    """What more threads than can run at once do to a measurement."""
+    budget = cpu_budget(root)
+    if threads > budget:
+        yield (
+            f"{threads} threads take turns, since {budget} can run at once (CPUs, affinity, "
+            f"quota): times are those of the turns, too; use {budget}"
+        )
+
+
 def machine(onnxruntime_version: str, root: Path = ROOT) -> Machine:
     """What to write beside a measurement; `cpus` are those that this process may use."""
     name = _first(root / "proc/cpuinfo", r"^model name\s*:\s*(.+)$")

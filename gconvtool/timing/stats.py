@@ -175,6 +175,12 @@ def latency(recording: Recording) -> Interval:
     return _interval(float(np.mean(logs)), half_width)
 
 
+def throughput(latency_ms: Interval, batch: int) -> Interval:
+    """Samples a second: the longest latency is the lowest of them."""
+    slowest, fastest = latency_ms.high, latency_ms.low
+    return Interval(*(1000 * batch / ms for ms in (latency_ms.estimate, slowest, fastest)))
+
+
 def _several(blocks: tuple[T, ...]) -> tuple[T, ...]:
     """The blocks, which say something about their spread."""
     if len(blocks) < 2:

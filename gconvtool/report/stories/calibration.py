@@ -24,6 +24,7 @@ def calibration(result: Calibration) -> Story:
                 facts=(
                     timing(found),
                     common.start((found.a, found.b)),
+                    *common.placement({"A": found.placement["a"]}, found.provider),
                     (
                         "Found",
                         f"speed-up {speed.estimate:.3f}x, {words.interval(speed)}; in truth 1",

@@ -47,11 +47,12 @@ def start(found: Sequence[Timing]) -> Fact:
     return "Start", f"loading {loading}, first run {running}"
 
 
-def placement(placed: Mapping[str, Mapping[str, Placed]]) -> Iterator[Fact]:
-    """What ran where, if anything ran beside the first provider or the first one is no CPU."""
+def placement(placed: Mapping[str, Mapping[str, Placed]], provider: str) -> Iterator[Fact]:
+    """What ran where, unless the CPU was asked for and ran everything."""
     for letter, providers in placed.items():
-        if set(providers) - {"CPUExecutionProvider"}:
+        if provider != "cpu" or set(providers) - {"CPUExecutionProvider"}:
             shares = ", ".join(_placed(name, part) for name, part in providers.items())
+            shares = shares or "onnxruntime does not say"
             yield "Placed", f"{letter.upper() + ': ' if len(placed) > 1 else ''}{shares}"
 
 

@@ -34,7 +34,7 @@ def _facts(result: Comparison) -> Iterator[Fact]:
     yield from drifts(result)
     yield timing(result)
     yield common.start((result.a, result.b))
-    yield from common.placement(result.placement)
+    yield from common.placement(result.placement, result.provider)
     if result.baseline is not None:
         yield baseline(result.baseline)
 

@@ -29,7 +29,17 @@ def grid(result: Grid) -> Story:
     return Story(
         "bench",
         {"A": first.a.path, "B": first.b.path},
-        (Part(table=_table(result.cells), facts=(*drifts(first), *crossovers)), *_layers(result)),
+        (
+            Part(
+                table=_table(result.cells),
+                facts=(
+                    *drifts(first),
+                    *common.placement(first.placement, first.provider),
+                    *crossovers,
+                ),
+            ),
+            *_layers(result),
+        ),
         tuple(common.trial(setting(cell), cell.comparison) for cell in result.cells),
         _verdict(result.cells),
         _mood(result.cells),

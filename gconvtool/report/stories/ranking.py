@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gconvtool.report import words
@@ -38,7 +38,7 @@ def ranking(result: Ranking) -> Story:
     return Story(
         "bench",
         {"First": first.a.path},
-        (Part(table=_table(rows), facts=(_timing(found), _drift(first))), *_layers(found)),
+        (Part(table=_table(rows), facts=tuple(_facts(found))), *_layers(found)),
         tuple(common.trial(one.b.path, one) for one in found),
         f"{verdict} {words.setting(first.provider, first.threads)}, batch {first.batch}",
         mood,
@@ -92,6 +92,16 @@ def _timing(found: Sequence[Comparison]) -> Fact:
 def _drift(first: Comparison) -> Fact:
     samples = words.plural(first.drift[0].samples, "sample")
     return "Drift", f"against the first, on {samples} of {first.drift_source}"
+
+
+def _facts(found: Sequence[Comparison]) -> Iterator[Fact]:
+    yield _timing(found)
+    yield _drift(found[0])
+    for one in found:
+        yield from (
+            (title, f"{one.b.path}: {said}")
+            for title, said in common.placement({"B": one.placement["b"]}, one.provider)
+        )
 
 
 def _layers(found: Sequence[Comparison]) -> tuple[Part, ...]:

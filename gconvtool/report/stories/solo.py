@@ -44,7 +44,7 @@ def _facts(result: Solo) -> Iterator[Fact]:
         ),
     )
     yield common.start([result.model])
-    yield from common.placement({"A": result.placement})
+    yield from common.placement({"A": result.placement}, result.provider)
 
 
 def _bounds(found: Interval) -> str:
