@@ -13,15 +13,22 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from models import Numbers, ort
 from onnx import numpy_helper
+from test_proof_wheel import fitted, full_rank
 from wheel import ARCHITECTURES
 
 import gconvtool
+from gconvtool import recipes
 from gconvtool.errors import InputError
+from gconvtool.graph import surgery
+from gconvtool.graph.load import load
+from gconvtool.graph.survey import survey
 from gconvtool.notation import parse
 from gconvtool.results import Conversion
+from gconvtool.spellings import SPELLINGS
 
 EXACT: Mapping[str, Mapping[str, Any]] = {
     "exact": {"exact": True},
@@ -46,6 +53,8 @@ GIANTS = ("light_bvlc_alexnet", "light_vgg19", "light_zfnet512")
 MOST_WEIGHTS = 400_000
 """Fits take time by the cube of a layer's width, and these are fitted for no use: of the layers
 that a recipe may be given, three of those with so many weights get it."""
+FEW_WEIGHTS = 50_000
+"""The same where a recipe has room for any weights."""
 
 
 def pairs(ways: Iterable[str], enough: str) -> list[Any]:
@@ -147,6 +156,29 @@ def test_exact_rewrites_compute_the_same(network: Path, rewrite: str, tmp_path: 
     for a, b in zip(ort(before, **fed(before)), ort(after, **fed(before)), strict=True):
         assert a.shape == b.shape
         assert np.isfinite(a).all()
+        assert norm(a - b) <= 1e-4 * norm(a)
+
+
+@pytest.mark.parametrize(
+    ("network", "place"), pairs([str(place) for place in range(5)], "0"), indirect=["network"]
+)
+def test_recipes_of_full_rank_compute_the_same(network: Path, place: str) -> None:
+    """Every recipe at three sites, in a spelling of its own."""
+    before = onnx.load(network)
+    model = load(network)
+    sites = survey(model).sites
+    small = [s for s in sites.values() if recipes.weights(s) <= FEW_WEIGHTS] or [*sites.values()][
+        :1
+    ]
+    for site in {s.name: s for s in (small[0], small[len(small) // 2], small[-1])}.values():
+        recipe = [*full_rank(site)][int(place)]
+        surgery.replace(
+            model, site.name, fitted(model, site, recipe), SPELLINGS[int(place) % len(SPELLINGS)]
+        )
+    after = ir.to_proto(model)
+    assert after.graph.node != before.graph.node
+    for a, b in zip(ort(before, **fed(before)), ort(after, **fed(before)), strict=True):
+        assert a.shape == b.shape
         assert norm(a - b) <= 1e-4 * norm(a)
 
 
