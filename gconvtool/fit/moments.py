@@ -25,7 +25,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -52,10 +51,11 @@ class Moments:
     @classmethod
     def of(cls, x: Array, y: Array) -> Moments:
         """The moments of rows: x is n × D, y is n × N."""
-        x_mean, y_mean = x.mean(0), y.mean(0)
-        x, y = x - x_mean, y - y_mean
+        x_mean, y_mean = (rows.mean(0, dtype=np.float64) for rows in (x, y))
+        x, y = x - x_mean.astype(x.dtype), y - y_mean.astype(y.dtype)
         n = len(x)
-        return cls(n, x_mean, y_mean, _gram(x) / n, y.T @ x / n, np.square(y).mean(0))
+        xx, yx = (np.asarray(product, np.float64) / n for product in (x.T @ x, y.T @ x))
+        return cls(n, x_mean, y_mean, xx, yx, np.square(y, dtype=np.float64).mean(0))
 
     @classmethod
     def of_weights(cls, weight: Array, bias: Array) -> Moments:
@@ -169,8 +169,3 @@ def ridge(diagonal: Array) -> float:
     """A share of the mean variance."""
     return RIDGE * float(diagonal.sum()) / len(diagonal) + FLOOR
 
-
-def _gram(x: Array) -> Array:
-    """xᵀx by a symmetric rank-k update, which costs half of a full product."""
-    upper = blas.dsyrk(1.0, x, trans=True)
-    return np.asarray(np.triu(upper) + np.triu(upper, 1).T)
