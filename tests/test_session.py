@@ -15,6 +15,7 @@ import nets
 import numpy as np
 import pytest
 from helpers_cli import Desk, refused
+from models import proto
 
 from gconvtool.errors import InputError, MissingError
 from gconvtool.graph.pack import Packed
@@ -494,6 +495,15 @@ def test_feeds_that_do_not_fit_are_a_wrong_input(name, channels):
     with pytest.raises(InputError) as caught:
         opened.run({name: np.zeros((1, channels, 9, 9), np.float32)})
     assert "\n" not in str(caught.value)
+
+
+def test_sizes_that_a_model_leaves_open_and_does_not_take_are_named():
+    pytest.importorskip("onnxruntime")
+    text = "g (float[N, C] x) => (float[N, 2] y) { y = MatMul (x, w) }"
+    opened = Session(proto(text, w=np.ones((3, 2), np.float32)).SerializeToString(), threads=1)
+    assert opened.run({"x": np.ones((1, 3), np.float32)})["y"].tolist() == [[3, 3]]
+    with pytest.raises(InputError, match=r"\(x is 1×4: --dim or --data give other sizes\)$"):
+        opened.run({"x": np.ones((1, 4), np.float32)})
 
 
 def test_what_is_no_model_is_a_wrong_input():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gconvtool.errors import InputError, MissingError
+from gconvtool.facts import describe_shape
 from gconvtool.graph.pack import Packed
 from gconvtool.runtime import binding, options, providers
 
@@ -93,6 +94,7 @@ class Session:
         self._session = self._opened(runtime, source, settings, chain)
         self.outputs = tuple(o.name for o in self._session.get_outputs())
         self._floats = {i.name: FLOATS.get(i.type) for i in self._session.get_inputs()}
+        self._open = [i.name for i in self._session.get_inputs() if _is_open(i.shape)]
 
     def _opened(
         self, runtime: ModuleType, source: str | bytes, settings: Any, chain: providers.Chain
@@ -120,7 +122,15 @@ class Session:
             made = self._run()(self._cast(feeds))
             return dict(zip(self.outputs, made, strict=True))
         except Exception as error:
-            raise InputError(f"{self._name}: onnxruntime failed: {brief(error)}") from error
+            said = f"{self._name}: onnxruntime failed: {brief(error)}"
+            raise InputError(said + self._sizes(feeds)) from error
+
+    def _sizes(self, feeds: Tensors) -> str:
+        """What was fed where a model leaves sizes open: it may take no more than one, as many do
+        that were exported with open sizes before a fully connected layer."""
+        given = {name: feeds[name].shape for name in self._open if name in feeds}
+        fed = ", ".join(f"{name} is {describe_shape(shape)}" for name, shape in given.items())
+        return f" ({fed}: --dim or --data give other sizes)" if fed else ""
 
     def runner(self, feeds: Tensors) -> Callable[[], object]:
         """A function that runs the model once on these inputs and returns when it is done.
@@ -223,6 +233,11 @@ def _options(runtime: ModuleType, threads: int | None, folder: Path | None) -> A
     if folder is not None:
         made.add_session_config_entry(WEIGHTS_FOLDER, str(folder.resolve()))
     return made
+
+
+def _is_open(shape: Sequence[object]) -> bool:
+    """Some size past the first, which is mostly the batch, is left open."""
+    return any(not isinstance(size, int) for size in shape[1:])
 
 
 def _trace(made: Any, folder: Path) -> None:
