@@ -205,14 +205,16 @@ def test_a_plan_finds_its_sites_again(tmp_path):
     assert [site.name for site in some.converted] == list(NETWORKS[BRANCHES][:2])
 
 
-def test_a_weight_that_is_shared_from_a_body_stays(tmp_path):
+def test_a_weight_that_is_shared_from_a_body_stays_for_all(tmp_path):
+    """Were it rewritten for one of them, the old weight and the new one would be stored."""
     source = network(BRANCHES.replace("Relu (x)", f"{CONV} (x, w3)"))
     result, made = convert(source, tmp_path, recipe=Separable(1))
-    (kept,) = [site for site in result.sites if site.recipe is None]
-    assert (kept.name, kept.reason) == (
-        "z/else_branch/a",
-        "inside a body, it shares its weight with another one",
-    )
+    kept = {site.name: site.reason for site in result.sites if site.recipe is None}
+    assert kept == {
+        "h": "it shares its weight with z/else_branch/a, and one of them is in a body",
+        "z/else_branch/a": "it shares its weight with h, and one of them is in a body",
+    }
+    assert sum(tensor.name == "w3" for tensor in made.graph.initializer) == 1
     same(source, made)
 
 

@@ -31,7 +31,8 @@ def survey(model: ir.Model) -> Survey:
     scribe = _Scribe()
     nodes = scribe.facts(graph, "")
     held = tuple(_initializers(model))
-    reasons = {**sharing.refusals(graph), **_shared_inside(graph), **refusals(graph.all_nodes())}
+    inside = _shared_inside(graph, scribe.names)
+    reasons = {**sharing.refusals(graph), **inside, **refusals(graph.all_nodes())}
     skipped = {scribe.names[node.outputs[0]]: why for node, why in reasons.items()}
     return Survey(
         nodes=nodes,
@@ -145,18 +146,23 @@ class _Scribe:
                 yield Body(label, nodes, trips, None, results)
 
 
-def _shared_inside(graph: ir.Graph) -> Mapping[ir.Node, Skip]:
-    """Convolutions in bodies that share a weight: they are not looked at together."""
-    inside = (node for node in graph.all_nodes() if node.graph is not graph)
-    shared = (node for node in inside if is_convolution(node) and _shares(node))
-    return dict.fromkeys(shared, Skip("inside a body, it shares its weight with another one"))
+def _shared_inside(graph: ir.Graph, names: Mapping[ir.Value, str]) -> Mapping[ir.Node, Skip]:
+    """Convolutions that share a weight, one of them in a body: what flows into several graphs is
+    not seen together, and to rewrite some of them would store the old weight and the new one."""
+    found: dict[ir.Node, Skip] = {}
+    for node in graph.all_nodes():
+        others = _sharing(node) if is_convolution(node) else ()
+        if others and any(one.graph is not graph for one in (node, *others)):
+            other = names[others[0].outputs[0]]
+            found[node] = Skip(f"it shares its weight with {other}, and one of them is in a body")
+    return found
 
 
-def _shares(node: ir.Node) -> bool:
-    """Another convolution reads its weight."""
+def _sharing(node: ir.Node) -> tuple[ir.Node, ...]:
+    """The other convolutions that read its weight."""
     weight = node.inputs[1]
     readers = () if weight is None else weight.uses()
-    return any(reader is not node and is_convolution(reader) for reader, _ in readers)
+    return tuple(one for one, _ in readers if one is not node and is_convolution(one))
 
 
 def _initializers(model: ir.Model) -> Iterator[ir.Value]:
