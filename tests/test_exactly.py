@@ -217,7 +217,7 @@ class TestPooling:
         onnx.save(proto(text), desk.folder / "fed.onnx")
         told, _ = convert(desk, "fed", *words)
         assert told["certificates"] == []
-        assert told["warnings"] == ["y keeps its groups: its weight is not a plain constant"]
+        assert told["warnings"] == ["y keeps its groups: its weight is fed, not stored"]
 
 
 class TestGdc:

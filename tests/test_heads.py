@@ -174,7 +174,7 @@ REFUSED = {
     "bias is not constant": "f = Flatten (x) c = Neg (b) h = Gemm (f, w, c) y = Neg (h)",
     "for each sample": "f = Flatten (x) h = Gemm (f, w, each) y = Neg (h)",
     "training mode": "f = Flatten (x) d = Dropout (f, r, t) h = MatMul (d, w) y = Neg (h)",
-    "plain constant": "f = Flatten (x) z = Constant <value_ints = [30, 7]> () "
+    "made by ConstantOfShape": "f = Flatten (x) z = Constant <value_ints = [30, 7]> () "
     "v = ConstantOfShape (z) h = MatMul (f, v) y = Neg (h)",
 }
 

@@ -29,11 +29,19 @@ def test_convolutions_of_one_weight_are_a_family():
         (graph("y = Conv (x, w)\n z = Neg (w)", w=W), "more than convolutions read its weight"),
         (
             graph("v = Neg (w)\n y = Conv (x, v)\n z = Neg (x)", w=W),
-            "its weight is not a plain constant",
+            "its weight is made by Neg, not stored: fold constants first",
         ),
         (
             graph("y = Conv (x, w)\n z = Neg (x)", ", float[4, 4, 1, 1] w", w=W),
-            "its weight is not a plain constant",
+            "its weight is fed, not stored",
+        ),
+        (
+            graph(
+                "v = DequantizeLinear (q, s)\n y = Conv (x, v)\n z = Neg (x)",
+                q=np.ones((4, 4, 1, 1), np.int8),
+                s=np.array(0.1, np.float32),
+            ),
+            "its weight is quantised: convert the float network, and quantise that",
         ),
         (
             graph("b = Neg (v)\n y = Conv (x, w, b)\n z = Neg (x)", w=W, v=W[:, 0, 0, 0]),

@@ -33,7 +33,7 @@ from gconvtool.graph.parts import (
     opset,
     replace_node,
 )
-from gconvtool.graph.sites import FLATTENING, PASSING, convolved
+from gconvtool.graph.sites import FLATTENING, PASSING, convolved, not_stored
 from gconvtool.graph.surgery import Factors, find
 from gconvtool.results.conversion import Certificate
 from gconvtool.spellings import Spelling
@@ -101,7 +101,7 @@ def convolution_of(model: ir.Model, head: str) -> str:
 def _refusal(node: ir.Node, head: ConvSite, types: Collection[ir.DataType | None]) -> Skip | None:
     weight = array(node.inputs[1])
     if weight is None:
-        return Skip("its weight is not a plain constant")
+        return not_stored(node.inputs[1])
     if ir.DataType.from_numpy(weight.dtype) not in types:
         return Skip(f"its weight is {weight.dtype}, and the network has no convolution of that")
     if int_attribute(node, "transA", 0):

@@ -25,7 +25,7 @@ from gconvtool.fit.transposed import turned
 from gconvtool.graph.bodies import fresh, home, named
 from gconvtool.graph.carriers import is_constant
 from gconvtool.graph.parts import Numbers, array
-from gconvtool.graph.sites import conv_site, renamed
+from gconvtool.graph.sites import conv_site, not_stored, renamed
 
 FLOATING = "fV"
 """Kinds of numpy's types; V has those of bfloat16."""
@@ -103,7 +103,7 @@ def refused(model: ir.Model) -> Mapping[str, Skip]:
             found |= dict.fromkeys(looked, Skip("its weight is zero"))
     for name, node in named(model.graph):
         if _is_conv(node) and not _has_constant_weight(node):
-            found[name] = Skip("its weight is not a plain constant")
+            found[name] = not_stored(node.inputs[1])
     return found
 
 

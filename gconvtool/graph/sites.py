@@ -38,13 +38,14 @@ BIASES = {
     "QLinearConv": 8,
 }
 """Which of their inputs holds the bias."""
+QUANTISED = "quantised: convert the float network, and quantise that"
 UNTOUCHED = {
-    "ConvInteger": "quantised",
+    "ConvInteger": QUANTISED,
     "DeformConv": "deformable",
     "FusedConv": "fused with what ONNX has no operator for",
     "NhwcConv": "its channels come last",
     "NhwcFusedConv": "its channels come last",
-    "QLinearConv": "quantised",
+    "QLinearConv": QUANTISED,
 }
 """Convolutions that are left alone, and why."""
 CHANNELS_LAST = ("NhwcConv", "NhwcFusedConv")
@@ -166,10 +167,8 @@ def _refusal(node: ir.Node) -> Skip | None:
     if node.op_type not in ("Conv", "ConvTranspose"):
         return Skip(f"a {node.op_type}: {UNTOUCHED[node.op_type]}")
     weight = node.inputs[1]
-    if _quantised(weight):
-        return Skip("its weight is quantised")
     if not is_constant(weight):
-        return Skip("its weight is not a plain constant")
+        return not_stored(weight)
     if weight and weight.dtype and not weight.dtype.is_floating_point():
         return Skip("its weight is not of floating-point numbers")
     if len(node.inputs) > 2 and node.inputs[2] and not is_constant(node.inputs[2]):
@@ -177,16 +176,20 @@ def _refusal(node: ir.Node) -> Skip | None:
     return None
 
 
+def not_stored(weight: ir.Value | None) -> Skip:
+    """Why a weight that is no constant has no numbers to look at, and what helps."""
+    begin = root(weight)
+    maker = None if begin is None else begin.producer()
+    if maker is None:
+        return Skip("its weight is fed, not stored")
+    if maker.op_type == "DequantizeLinear":
+        return Skip(f"its weight is {QUANTISED}")
+    return Skip(f"its weight is made by {maker.op_type}, not stored: fold constants first")
+
+
 def _has_bias(node: ir.Node) -> bool:
     index = BIASES.get(node.op_type, 0)
     return 0 < index < len(node.inputs) and node.inputs[index] is not None
-
-
-def _quantised(value: ir.Value | None) -> bool:
-    """Written in fewer bits, with a scale."""
-    begin = root(value)
-    maker = None if begin is None else begin.producer()
-    return maker is not None and maker.op_type == "DequantizeLinear"
 
 
 def renamed(site: ConvSite, name: str) -> ConvSite:
