@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -318,9 +318,6 @@ def _stamp(
             "samples": samples,
             "seed": request.seed,
             "sites": {name: outcome.recipe for name, outcome in outcomes.sites.items()},
-            "certificates": [
-                {"rewrite": one.rewrite, "site": one.site, "difference": one.difference}
-                for one in certificates
-            ],
+            "certificates": [asdict(one) for one in certificates],
         }
     )
