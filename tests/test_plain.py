@@ -53,6 +53,18 @@ def test_convolutions_of_one_weight_are_a_family():
             graph("y = Conv <group = 3> (x, w)\n z = Neg (x)", w=W),
             "its weight does not fit its groups",
         ),
+        (
+            graph("y = Conv <pads = [1, 1]> (x, w)\n z = Neg (x)", w=W),
+            "its pads are 2 numbers, not the 4 of its kernel",
+        ),
+        (
+            graph("y = Conv <strides = [1]> (x, w)\n z = Neg (x)", w=W),
+            "its strides are 1 numbers, not the 2 of its kernel",
+        ),
+        (
+            graph("y = Conv (x, w, b)\n z = Neg (x)", w=W, b=W[0, :3, 0, 0]),
+            "its bias of 3 is not one for each of its filters",
+        ),
     ],
 )
 def test_what_stays_has_a_reason(made, reason):

@@ -25,7 +25,7 @@ from gconvtool.fit.transposed import turned
 from gconvtool.graph.bodies import fresh, home, named
 from gconvtool.graph.carriers import is_constant
 from gconvtool.graph.parts import Numbers, array
-from gconvtool.graph.sites import conv_site, not_stored, renamed
+from gconvtool.graph.sites import conv_site, misfit, not_stored, renamed
 
 FLOATING = "fV"
 """Kinds of numpy's types; V has those of bfloat16."""
@@ -110,11 +110,10 @@ def refused(model: ir.Model) -> Mapping[str, Skip]:
 def look(name: str, node: ir.Node) -> Plain | Skip:
     """A convolution whose weight is constant, whoever else reads that, or why it cannot be used."""
     site = conv_site(node)
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
     if site is None or site.filters % site.groups:
         return Skip("its weight does not fit its groups")
-    if bias is not None and array(bias) is None:
-        return Skip("its bias is not constant")
+    if contradiction := misfit(node, site):
+        return contradiction
     weight = array(node.inputs[1])
     assert weight is not None
     if weight.size == 0:

@@ -12,7 +12,7 @@ from math import prod
 
 import onnx_ir as ir
 
-from gconvtool.facts import ConvSite, Shape, Skip
+from gconvtool.facts import ConvSite, Shape, Skip, describe_shape
 from gconvtool.graph.carriers import is_constant, root
 from gconvtool.graph.constants import int_attribute, ints_attribute, shape_of, stored
 from gconvtool.graph.padding import pads
@@ -171,8 +171,23 @@ def _refusal(node: ir.Node) -> Skip | None:
         return not_stored(weight)
     if weight and weight.dtype and not weight.dtype.is_floating_point():
         return Skip("its weight is not of floating-point numbers")
-    if len(node.inputs) > 2 and node.inputs[2] and not is_constant(node.inputs[2]):
+    site = conv_site(node)
+    return None if site is None else misfit(node, site)
+
+
+def misfit(node: ir.Node, site: ConvSite) -> Skip | None:
+    """Why a Conv or ConvTranspose cannot be rewritten though its weight can: what goes with that is
+    computed, or contradicts it, which checkers let pass."""
+    bias, axes = node.inputs[2] if site.bias else None, len(site.kernel)
+    if bias is not None and not is_constant(bias):
         return Skip("its bias is not constant")
+    for name, count in (("strides", axes), ("dilations", axes), ("pads", 2 * axes)):
+        said = len(ints_attribute(node, name, (0,) * count))
+        if said != count:
+            return Skip(f"its {name} are {said} numbers, not the {count} of its kernel")
+    if bias is not None and shape_of(bias) not in (None, (site.filters,)):
+        size = describe_shape(shape_of(bias))
+        return Skip(f"its bias of {size} is not one for each of its filters")
     return None
 
 
