@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from models import model
 
 import gconvtool
 from gconvtool import Bottleneck, Grouped, Monarch, Separable
@@ -218,8 +219,8 @@ def test_a_plan_is_saved_and_repeated_to_the_byte(folder):
     )
     assert again.converted == first.converted
     read = [onnx.load(folder / name) for name in ("out.onnx", "again.onnx")]
-    for model in read:
-        del model.metadata_props[:]
+    for made in read:
+        del made.metadata_props[:]
     assert read[0].SerializeToString() == read[1].SerializeToString()
 
 
@@ -447,6 +448,24 @@ def test_costs_are_those_of_the_batch_that_the_model_insists_on(tmp_path):
     network = Network.open(tmp_path / "net.onnx")
     feed = fed_like(Feed(), Data("test", feeds), network.batch(1))  # as bench counts
     assert count(network, feed).totals == result.before
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "drawn"),
+    [
+        ("[]", (1, 8, 5, 7), (3, 8, 5, 7)),
+        ("[N, 8, H, W]", (1, 8, 5, 7), (3, 8, 5, 7)),
+        ("[N, 8, 6, W]", (1, 8, 5, 7), (3, 8, 6, 7)),
+        ("[N, 8, 6, 6]", (1, 8, 5), (3, 8, 6, 6)),
+    ],
+)
+def test_random_inputs_have_the_shape_that_is_given_where_the_model_says_none(
+    declared, given, drawn
+):
+    text = f"g (float{declared} x) => (float[] y) {{ y = Relu (x) }}"
+    network = Network(model(text), "net")
+    made = Feed(input_shapes={"x": given}).samples(network, 3, 0)
+    assert made.feeds["x"].shape == drawn
 
 
 ODD = """

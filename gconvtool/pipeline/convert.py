@@ -110,8 +110,8 @@ def convert(
         seed: decides samples and searches, 0 by default; the same seed gives the same file.
         threads: for onnxruntime; its own choice if None.
         provider: what the result is checked on and a search times on; fits see what the CPU makes.
-        dims: sizes for open dimensions, to count with.
-        input_shapes: whole shapes by input name, to count with.
+        dims: sizes for open dimensions, to count with, and to run on where there are no data.
+        input_shapes: whole shapes by input name, for the same.
         images: how pixels become numbers, where data are images.
         progress: called after every site.
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from gconvtool import tally
 from gconvtool.drift import Reference, compare
 from gconvtool.errors import InputError
-from gconvtool.facts import Survey
+from gconvtool.facts import Input, Survey
 from gconvtool.graph import load as loading
 from gconvtool.graph import shapes, twin
 from gconvtool.graph.expand import expand_functions
@@ -84,7 +84,17 @@ class Feed:
         wanted = signature(network.model)
         if self.data is not None:
             return inputs.load(self.data, wanted, self.images)
-        return inputs.random(wanted, self.sizes(network), network.batch(count).samples, seed)
+        drawn = [self._shaped(i) for i in wanted]
+        return inputs.random(drawn, self.sizes(network), network.batch(count).samples, seed)
+
+    def _shaped(self, i: Input) -> Input:
+        """With the sizes that are given for what the model leaves open."""
+        given = self.input_shapes.get(i.name)
+        said = (None,) * len(given or ()) if i.shape is None else i.shape
+        if given is None or len(said) != len(given):
+            return i
+        sizes = (size if isinstance(size, int) else n for size, n in zip(said, given, strict=True))
+        return replace(i, shape=tuple(sizes))
 
     def sizes(self, network: Network, default: int = OPEN_DIM) -> dict[str, int]:
         """A size for every open dimension of the inputs."""
