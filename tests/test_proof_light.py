@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,16 @@ from test_proof_wheel import fitted, full_rank
 from wheel import ARCHITECTURES
 
 import gconvtool
-from gconvtool import recipes
+from gconvtool import planfile, recipes
 from gconvtool.errors import InputError
-from gconvtool.graph import surgery
+from gconvtool.facts import Skip
+from gconvtool.graph import shapes, surgery
 from gconvtool.graph.load import load
 from gconvtool.graph.survey import survey
 from gconvtool.notation import parse
+from gconvtool.plan import Entry
+from gconvtool.planfile import PlanFile
+from gconvtool.recipes import Recipe
 from gconvtool.results import Conversion
 from gconvtool.spellings import SPELLINGS
 
@@ -44,6 +49,8 @@ LOSSY = (
     "monarch:groups=2",
     "gdc:rank=1",
 )
+NOWHERE = "monarch:groups=2"
+"""What giants have no layer for: 1×1 convolutions."""
 
 
 pytestmark = pytest.mark.slow
@@ -182,7 +189,7 @@ def test_recipes_of_full_rank_compute_the_same(network: Path, place: str) -> Non
         assert norm(a - b) <= 1e-4 * norm(a)
 
 
-@pytest.mark.parametrize(("network", "recipe"), pairs(LOSSY, "gdc:rank=1"), indirect=["network"])
+@pytest.mark.parametrize(("network", "recipe"), pairs(LOSSY, NOWHERE), indirect=["network"])
 def test_lossy_recipes_give_networks_that_run(network: Path, recipe: str, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     intended = gconvtool.convert(network, recipe=parse(recipe), dry_run=True)
@@ -192,6 +199,43 @@ def test_lossy_recipes_give_networks_that_run(network: Path, recipe: str, tmp_pa
         return
     made = gconvtool.convert(network, out, recipe=parse(recipe), only=some(network, intended))
     assert made.after.params < made.before.params
+    require_alike(network, out)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(path, id=path.stem) for path in ARCHITECTURES if path.stem in GIANTS],
+    indirect=True,
+)
+def test_giants_take_every_lossy_recipe_in_one_conversion(network: Path, tmp_path: Path) -> None:
+    """Each at a site of its own, as a plan says."""
+    wanted = [parse(recipe) for recipe in LOSSY if recipe != NOWHERE]
+    sites, plan = own_sites(network, wanted), tmp_path / "plan.json"
+    plan.write_text(planfile.text(PlanFile(tuple(starmap(Entry, sites.items())))))
+    out = tmp_path / "out.onnx"
+    made = gconvtool.convert(network, out, plan=plan)
+    assert {site.name: site.recipe for site in made.converted} == {
+        name: str(recipe) for name, recipe in sites.items()
+    }
+    assert made.after.params < made.before.params
+    require_alike(network, out)
+
+
+def own_sites(network: Path, wanted: Iterable[Recipe]) -> Mapping[str, Recipe]:
+    """For every recipe the smallest site that takes it and that none before it has."""
+    model, found = load(network), dict[str, Recipe]()
+    shapes.infer(model)  # fully connected layers are known by the map that they read
+    facts = survey(model)
+    sites = sorted({**facts.sites, **facts.heads}.values(), key=recipes.weights)
+    for recipe in wanted:
+        free = [site for site in sites if site.name not in found]
+        takes = (s.name for s in free if not isinstance(recipes.propose(s, recipe), Skip))
+        found[next(takes)] = recipe
+    return found
+
+
+def require_alike(network: Path, out: Path) -> None:
+    """The result is valid, runs, and has the outputs of the original, shapes included."""
     before, after = onnx.load(network), onnx.load(out)
     onnx.checker.check_model(after, full_check=True)
     assert list(after.graph.output) == list(before.graph.output)
