@@ -283,7 +283,7 @@ class Gdc(_Costed):
         if site.input_shape is None or not all(
             isinstance(dim, int) for dim in site.input_shape[2:]
         ):
-            return "the size of its feature map is not known"
+            return "the size of its feature map is not known: export the network with fixed sizes"
         if site.input_shape[2:] != site.kernel:
             kernel, sizes = describe_shape(site.kernel), describe_shape(site.input_shape[2:])
             return f"its kernel {kernel} is not the whole feature map {sizes}"

@@ -190,13 +190,16 @@ def test_gdc_at_what_reads_the_whole_map(op: str, rank: int) -> None:
     )
 
 
+OPEN = "the size of its feature map is not known: export the network with fixed sizes"
+
+
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
         ({"kernel": (3, 3)}, "its kernel 3×3 is not the whole feature map 7×7"),
         ({"pads": (1, 1, 1, 1)}, "it pads its feature map"),
-        ({"input_shape": None}, "the size of its feature map is not known"),
-        ({"input_shape": (1, 512, "H", 7)}, "the size of its feature map is not known"),
+        ({"input_shape": None}, OPEN),
+        ({"input_shape": (1, 512, "H", 7)}, OPEN),
     ],
 )
 def test_gdc_is_refused_where_the_kernel_is_not_the_map(

@@ -125,7 +125,10 @@ def _average(node: ir.Node, types: Types) -> _Average | Skip | None:
         return None
     sizes = tuple(dim for dim in (shape or ())[1:] if isinstance(dim, int))
     if shape is None or len(sizes) < len(shape) - 1:
-        return Skip(f"the size of its feature map is not known: {describe_shape(shape)}")
+        size = describe_shape(shape)
+        return Skip(
+            f"the size of its feature map is not known ({size}): export it with fixed sizes"
+        )
     if prod(sizes[1:]) < 2 or sizes[0] < 1:
         return Skip(f"its feature map has nothing to average: {describe_shape(shape)}")
     if x.dtype is None or x.dtype not in types:
