@@ -185,9 +185,9 @@ def misfit(node: ir.Node, site: ConvSite) -> Skip | None:
         said = len(ints_attribute(node, name, (0,) * count))
         if said != count:
             return Skip(f"its {name} are {said} numbers, not the {count} of its kernel")
-    if bias is not None and shape_of(bias) not in (None, (site.filters,)):
-        size = describe_shape(shape_of(bias))
-        return Skip(f"its bias of {size} is not one for each of its filters")
+    size = None if bias is None else shape_of(bias)
+    if size is not None and size != (site.filters,) and all(isinstance(dim, int) for dim in size):
+        return Skip(f"its bias of {describe_shape(size)} is not one for each of its filters")
     return None
 
 
