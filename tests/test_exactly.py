@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from conftest import SAMPLES
 from helpers_cli import Desk, refused
 from models import Numbers, ort, proto
 
@@ -265,3 +267,21 @@ WRONG = {
 def test_wrong_words(desk, words):
     answer = desk("convert", "chain.onnx", "-o", "out.onnx", *words.split())
     assert WRONG[words] in refused(answer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.onnx")), ids=lambda path: path.stem)
+def test_of_sample_networks_it_is_said_what_was_found(sample, tmp_path):
+    """One has trained weights, which hide nothing; the others are architectures without any."""
+    result = gconvtool.convert(sample, tmp_path / "out.onnx", exact=True)
+    operators = Counter(node.op_type for node in onnx.load(sample).graph.node)
+    unseen = f"nothing is looked for in {operators['Conv']} of the convolutions: its weight is made"
+    assert result.certificates == ()
+    assert result.after.macs == result.before.macs
+    assert all(drift.relative_error < 1e-6 for drift in result.drift)
+    if sample.stem == "fashion_resnet":
+        assert result.folded == operators["BatchNormalization"]
+        assert result.warnings == ()
+    else:
+        (warning,) = result.warnings
+        assert warning.startswith(f"{unseen} by ConstantOfShape")

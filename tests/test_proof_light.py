@@ -6,7 +6,7 @@ and have the shapes that they had.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import starmap
 from pathlib import Path
@@ -24,7 +24,7 @@ from wheel import ARCHITECTURES
 import gconvtool
 from gconvtool import planfile, recipes
 from gconvtool.errors import InputError
-from gconvtool.facts import Skip
+from gconvtool.facts import ConvSite, Skip
 from gconvtool.graph import shapes, surgery
 from gconvtool.graph.load import load
 from gconvtool.graph.survey import survey
@@ -40,12 +40,13 @@ EXACT: Mapping[str, Mapping[str, Any]] = {
     "densify": {"densify": True},
     "split": {"spelling": "split"},
     "gap_to_gdc": {"gap_to_gdc": True},
+    "together": {"exact": True, "gap_to_gdc": True, "spelling": "split"},
 }
 LOSSY = (
+    "bottleneck:groups=1,width=8",
     "groups=2",
     "separable:rank=1",
     "separable:rank=1,order=pw-dw",
-    "bottleneck:groups=1,width=8",
     "monarch:groups=2",
     "gdc:rank=1",
 )
@@ -56,7 +57,13 @@ NOWHERE = "monarch:groups=2"
 pytestmark = pytest.mark.slow
 
 GIANTS = ("light_bvlc_alexnet", "light_vgg19", "light_zfnet512")
-"""Those with hundreds of megabytes of weights, for which one way of each kind has to do."""
+"""Those with hundreds of megabytes of weights: what can be done in one conversion is."""
+WRITTEN_OUT = pytest.param(
+    next(path for path in ARCHITECTURES if "alexnet" in path.stem), "densify", id="alexnet-densify"
+)
+"""The one of them that has groups."""
+EACH = "each"
+"""Every recipe of full rank in one network, each at a site of its own."""
 MOST_WEIGHTS = 400_000
 """Fits take time by the cube of a layer's width, and these are fitted for no use: of the layers
 that a recipe may be given, three of those with so many weights get it."""
@@ -64,13 +71,13 @@ FEW_WEIGHTS = 50_000
 """The same where a recipe has room for any weights."""
 
 
-def pairs(ways: Iterable[str], enough: str) -> list[Any]:
-    """Every architecture and every way, of giants one."""
+def pairs(ways: Iterable[str], enough: Collection[str]) -> list[Any]:
+    """Every architecture and every way, of giants those that are `enough`."""
     return [
         pytest.param(path, way, id=f"{path.stem}-{way}")
         for path in ARCHITECTURES
         for way in ways
-        if path.stem not in GIANTS or way == enough
+        if path.stem not in GIANTS or way in enough
     ]
 
 
@@ -153,7 +160,9 @@ def norm(numbers: Numbers) -> float:
     return float(np.linalg.norm(numbers.astype(np.float64)))
 
 
-@pytest.mark.parametrize(("network", "rewrite"), pairs(EXACT, "exact"), indirect=["network"])
+@pytest.mark.parametrize(
+    ("network", "rewrite"), [*pairs(EXACT, ["together"]), WRITTEN_OUT], indirect=["network"]
+)
 def test_exact_rewrites_compute_the_same(network: Path, rewrite: str, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     gconvtool.convert(network, out, **EXACT[rewrite])
@@ -167,21 +176,17 @@ def test_exact_rewrites_compute_the_same(network: Path, rewrite: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("network", "place"), pairs([str(place) for place in range(5)], "0"), indirect=["network"]
+    ("network", "place"),
+    pairs([*map(str, range(len(SPELLINGS))), EACH], [EACH]),
+    indirect=["network"],
 )
 def test_recipes_of_full_rank_compute_the_same(network: Path, place: str) -> None:
-    """Every recipe at three sites, in a spelling of its own."""
+    """Every recipe, in a spelling of its own."""
     before = onnx.load(network)
     model = load(network)
-    sites = survey(model).sites
-    small = [s for s in sites.values() if recipes.weights(s) <= FEW_WEIGHTS] or [*sites.values()][
-        :1
-    ]
-    for site in {s.name: s for s in (small[0], small[len(small) // 2], small[-1])}.values():
-        recipe = [*full_rank(site)][int(place)]
-        surgery.replace(
-            model, site.name, fitted(model, site, recipe), SPELLINGS[int(place) % len(SPELLINGS)]
-        )
+    for site, index in placed(list(survey(model).sites.values()), place):
+        recipe = [*full_rank(site)][index]
+        surgery.replace(model, site.name, fitted(model, site, recipe), SPELLINGS[index])
     after = ir.to_proto(model)
     assert after.graph.node != before.graph.node
     for a, b in zip(ort(before, **fed(before)), ort(after, **fed(before)), strict=True):
@@ -189,7 +194,19 @@ def test_recipes_of_full_rank_compute_the_same(network: Path, place: str) -> Non
         assert norm(a - b) <= 1e-4 * norm(a)
 
 
-@pytest.mark.parametrize(("network", "recipe"), pairs(LOSSY, NOWHERE), indirect=["network"])
+def placed(sites: list[ConvSite], place: str) -> Iterator[tuple[ConvSite, int]]:
+    """Sites and which recipe they get: the smallest a different one each, what is dearest to fit
+    first, or three the same."""
+    small = sorted(sites, key=recipes.weights)
+    if place == EACH:
+        yield from zip(small, reversed(range(len(SPELLINGS))), strict=False)
+        return
+    few = [site for site in sites if recipes.weights(site) <= FEW_WEIGHTS] or small[:1]
+    for index in sorted({0, len(few) // 2, len(few) - 1}):
+        yield few[index], int(place)
+
+
+@pytest.mark.parametrize(("network", "recipe"), pairs(LOSSY, [NOWHERE]), indirect=["network"])
 def test_lossy_recipes_give_networks_that_run(network: Path, recipe: str, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     intended = gconvtool.convert(network, recipe=parse(recipe), dry_run=True)
