@@ -210,3 +210,10 @@ def test_weights_that_are_fed_are_refused() -> None:
     made = network(graph)
     assert pooling.gdc_to_gap(made) == ()
     assert "not plain constants" in pooling.kept_convolutions(made)["y"].reason
+
+
+def test_a_bias_of_another_size_is_refused() -> None:
+    weight, bias = inputs(4, 1, 3, 5), inputs(3)
+    made = network(GDC.replace("INPUTS", "x, w, b"), w=weight, b=bias)
+    assert pooling.gdc_to_gap(made) == ()
+    assert "bias of 3" in pooling.kept_convolutions(made)["y"].reason

@@ -301,14 +301,17 @@ def _pieces(
 ) -> bool:
     if axis != 1:
         return all(part is not None and channels.tie(part, whole) for part in parts)
-    offset = 0
+    links, offset = list[Link](), 0
     for part in parts:
         size = size_of(part)
         if part is None or size is None:
             return False
-        channels.links.append(Link(whole, part, offset))
+        links.append(Link(whole, part, offset))
         offset += size
-    return offset == size_of(whole)
+    if offset != size_of(whole):
+        return False
+    channels.links += links
+    return True
 
 
 def _slice(channels: Channels, node: ir.Node) -> bool:
@@ -318,6 +321,8 @@ def _slice(channels: Channels, node: ir.Node) -> bool:
         return False
     axes = integers(node, "axes", 3) or tuple(range(len(starts)))
     steps = integers(node, "steps", 4) or (1,) * len(starts)
+    if not len(starts) == len(axes) == len(steps):
+        return False
     cut = {
         axis % rank: (start, step) for axis, start, step in zip(axes, starts, steps, strict=True)
     }
@@ -327,8 +332,10 @@ def _slice(channels: Channels, node: ir.Node) -> bool:
     if whole is None or not size or step != 1 or computed:
         return False
     offset = max(0, start + whole if start < 0 else start)
+    if offset + size > whole:
+        return False
     channels.links.append(Link(x, y, offset))
-    return offset + size <= whole
+    return True
 
 
 def _gather(channels: Channels, node: ir.Node) -> bool:

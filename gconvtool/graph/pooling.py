@@ -33,7 +33,7 @@ from gconvtool.graph.parts import (
     opset,
     replace_node,
 )
-from gconvtool.graph.sites import conv_site, convolved
+from gconvtool.graph.sites import conv_site, convolved, misfit
 from gconvtool.kinds import kind
 from gconvtool.results.conversion import Certificate
 
@@ -247,6 +247,8 @@ def _global(node: ir.Node) -> _Global | Skip | None:
     bias = array(node.inputs[2]) if with_bias else None
     if weight is None or (with_bias and bias is None):
         return Skip("its weights are not plain constants")
+    if contradiction := misfit(node, site):
+        return contradiction
     flat = weight.astype(np.float64).reshape(len(weight), -1)
     if not np.isfinite(flat).all():
         return Skip("its weights are not finite")
