@@ -289,6 +289,14 @@ def test_a_rule_says_nothing_where_its_input_has_no_shape() -> None:
         assert shapes(found) == {"y": None}, node
 
 
+def test_a_table_is_no_list_of_sizes() -> None:
+    """Its 65 numbers would be read as as many dimensions, whose product takes its time."""
+    text = "g (float[6, 4] x) => (float[] y) { r = Reshape (x, s) y = Neg (r) }"
+    made = model(text, s=np.ones((5, 13), np.float32))
+    infer(made)
+    assert shapes(made) == {"r": None, "y": None}
+
+
 def test_somebody_elses_inference_still_hears_what_does_not_fit() -> None:
     graph = "g (float[1, 3, 8, 8] x, float[4, 3, 3, 3] w) => (float y) { y = Conv (x, w) }"
     found = model(graph.replace("Conv", "Conv <strides = [1]>"))

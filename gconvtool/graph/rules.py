@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from math import ceil
+from math import ceil, prod
 
 import onnx_ir as ir
 from onnx_shape_inference import (
@@ -21,7 +21,7 @@ from onnx_shape_inference import (
 )
 
 from gconvtool.graph import early, extents
-from gconvtool.graph.constants import int_attribute, ints_attribute
+from gconvtool.graph.constants import int_attribute, ints_attribute, shape_of
 from gconvtool.graph.dims import canonical, is_compound
 
 MICROSOFT = "com.microsoft"
@@ -323,9 +323,9 @@ def _bounded(rule: Rule) -> Rule:
     """Reshape, but for a rank that no tensor has: the library would list that many dimensions."""
 
     def infer(ctx: ShapeInferenceContext, node: ir.Node) -> None:
-        sizes = node.inputs[1] if len(node.inputs) > 1 else None
-        rank = sizes.shape[0] if sizes is not None and sizes.shape else None
-        if not isinstance(rank, int) or rank <= MOST_DIMENSIONS:
+        told = shape_of(node.inputs[1]) if len(node.inputs) > 1 else None
+        # What is no list is read like one, so that all of its numbers count.
+        if prod(size for size in told or () if isinstance(size, int)) <= MOST_DIMENSIONS:
             rule(ctx, node)
 
     return infer
