@@ -355,12 +355,6 @@ class TestExitCodes:
         assert (answer.code, answer.out) == (130, "")
         assert re.fullmatch(r"error: interrupted.*", answer.err.strip())
 
-    def test_an_interruption_that_an_import_made_an_error_of_is_still_one(self, desk, answering):
-        failed = ImportError("initialization failed")
-        failed.__cause__ = KeyboardInterrupt()
-        answering(failed)
-        assert desk("bench", "a", "b").code == 130
-
     def test_an_interruption_leaves_a_document_too(self, desk, answering):
         answering(KeyboardInterrupt())
         answer = desk("bench", "a", "b", "--json")

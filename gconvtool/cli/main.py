@@ -67,7 +67,7 @@ def root(
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its code; interruptions are Python's own affair."""
     sys.exit(run(sys.argv[1:]))
 
 
@@ -82,10 +82,8 @@ def run(arguments: Sequence[str]) -> int:
         with console.unadorned() if CI in words else nullcontext():
             return _called(words)
     except KeyboardInterrupt:
-        return _interrupted(words)
+        return interrupted(words)
     except Exception as caught:
-        if isinstance(caught.__cause__, KeyboardInterrupt):  # C extensions say ImportError instead
-            return _interrupted(words)
         error = caught
     except SystemExit as leaving:  # Typer's too: for completion, and where a reader went away
         return 0 if completion.VARIABLE not in os.environ else int(leaving.code or 0)
@@ -112,8 +110,8 @@ def _given(group: Any, name: str) -> dict[str, dict[str, Any]]:
     return {name: defaults.of(group.commands[name], name)} if name in group.commands else {}
 
 
-def _interrupted(words: Sequence[str]) -> int:
-    """What an interruption leaves behind."""
+def interrupted(words: Sequence[str]) -> int:
+    """Say what an interruption leaves behind; returns the exit code."""
     said = KEPT if _command(words) == "sweep" else "nothing was written"
     return _answer(GconvError(f"interrupted; {said}"), INTERRUPTED, words)
 
