@@ -27,12 +27,17 @@ def timings(found: Sequence[Timing], macs: Sequence[Totals], first: Sequence[Col
             *_times("p95", [timing.p95_ms for timing in found], rank=3),
             *_times("p99", [timing.p99_ms for timing in found], rank=5),
             *_times("With copies", [timing.end_to_end_ms for timing in found], rank=3),
-            *_bytes("Peak memory", [timing.peak_memory_bytes for timing in found], rank=1),
+            *memories("Peak memory", found),
             *_bytes("Size", [timing.size_bytes for timing in found], rank=4),
             numbers("MACs", [words.total(totals.macs, totals.exact) for totals in macs]),
             counts("Params", [totals.params for totals in macs], rank=2),
         )
     )
+
+
+def memories(title: str, found: Sequence[Timing]) -> tuple[Column, ...]:
+    """A column of peaks, where `--memory` asked for them."""
+    return _bytes(title, [timing.peak_memory_bytes for timing in found], rank=1)
 
 
 def letters(models: Mapping[str, str]) -> tuple[Column, ...]:

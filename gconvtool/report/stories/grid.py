@@ -66,6 +66,8 @@ def _table(cells: Sequence[Cell]) -> Table:
             numbers("Speed-up", [f"{speed.estimate:.2f}x" for speed in speeds]),
             numbers("95 %", [f"{speed.low:.2f}–{speed.high:.2f}" for speed in speeds], rank=2),
             texts("Verdict", [one.judgement.verdict for one in found]),
+            *common.memories("A's peak", [one.a for one in found]),
+            *common.memories("B's peak", [one.b for one in found]),
         )
     )
 

@@ -58,6 +58,7 @@ def _table(rows: Sequence[_Row]) -> Table:
             texts("Verdict", [_judged(row) for row in rows]),
             numbers("Rel. error", [_error(row) for row in rows], rank=3),
             numbers("Top-1 alike", [_agreement(row) for row in rows], rank=5),
+            *common.memories("Peak memory", [row.timing for row in rows]),
             numbers("MACs", macs, rank=4),
         ),
         tuple("dim" if row.comparison is None else "" for row in rows),
