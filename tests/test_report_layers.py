@@ -6,8 +6,10 @@ import io
 from dataclasses import replace
 
 import pytest
+from helpers_bench import CALIBRATION
 from rich.console import Console
 
+from gconvtool.report import stories
 from gconvtool.report.stories.layers import layer_part
 from gconvtool.report.story import Story
 from gconvtool.report.tables import Table
@@ -138,3 +140,10 @@ def test_eighty_columns_hold_what_matters_most() -> None:
     titles = page(PAIR, 80)
     for title in ("Layer", "A µs", "B µs", "Faster", "MACs ÷", "Realised", "B GFLOP/s", "Path"):
         assert title in titles
+
+
+def test_a_calibration_tells_them_too():
+    found = replace(CALIBRATION.comparison, layers=PAIR)
+    told = stories.of(replace(CALIBRATION, comparison=found))
+    assert layer_part(PAIR) in told.parts
+    assert len(told.parts) == len(stories.of(CALIBRATION).parts) + 1

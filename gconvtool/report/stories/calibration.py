@@ -22,7 +22,7 @@ def calibration(result: Calibration) -> Story:
             Part(
                 table=table,
                 facts=(
-                    timing(found),
+                    *timing(found),
                     common.start((found.a, found.b)),
                     *common.placement({"A": found.placement["a"]}, found.provider),
                     (
@@ -32,6 +32,7 @@ def calibration(result: Calibration) -> Story:
                     ("Floor", f"effects below {_percent(result.floor)} drown in the noise"),
                 ),
             ),
+            *common.layers(found.layers),
         ),
         (common.trial(f"{found.a.path} against itself", found),),
         f"A true difference of {_percent(result.detectable)} would be found in 9 of 10 runs like "

@@ -52,6 +52,13 @@ def start(found: Sequence[Timing]) -> Fact:
     return "Start", f"loading {loading}, first run {running}"
 
 
+def means(runs: Mapping[str, int]) -> Iterator[Fact]:
+    """What a sample of a model faster than half a millisecond is; of others it is one run."""
+    several = [f"{count:,} runs of {letter}" for letter, count in runs.items() if count > 1]
+    if several:
+        yield "", f"a sample is the mean of {' or '.join(several)}; percentiles are those of means"
+
+
 def placement(placed: Mapping[str, Mapping[str, Placed]], provider: str) -> Iterator[Fact]:
     """What ran where, unless the CPU was asked for and ran everything."""
     for letter, providers in placed.items():

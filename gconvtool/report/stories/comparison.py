@@ -32,7 +32,7 @@ def comparison(result: Comparison) -> Story:
 
 def _facts(result: Comparison) -> Iterator[Fact]:
     yield from drifts(result)
-    yield timing(result)
+    yield from timing(result)
     yield common.start((result.a, result.b))
     yield from common.placement(result.placement, result.provider)
     if result.baseline is not None:
@@ -47,13 +47,17 @@ def drifts(result: Comparison) -> Iterator[Fact]:
     yield "", f"on {words.plural(result.drift[0].samples, 'sample')} of {result.drift_source}"
 
 
-def timing(result: Comparison) -> Fact:
+def timing(result: Comparison) -> Iterator[Fact]:
     """What the verdict was taken from."""
-    judged = result.judgement
-    return "Timing", (
-        f"{judged.clean_rounds:,} of {judged.rounds:,} rounds undisturbed, "
-        f"{judged.clock} time, batch {result.batch}"
+    judged, (a, b) = result.judgement, result.measurement.runs_per_sample
+    yield (
+        "Timing",
+        (
+            f"{judged.clean_rounds:,} of {judged.rounds:,} rounds undisturbed, "
+            f"{judged.clock} time, batch {result.batch}"
+        ),
     )
+    yield from common.means({"A": a, "B": b})
 
 
 def baseline(check: BaselineCheck) -> Fact:

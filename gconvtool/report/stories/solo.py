@@ -43,6 +43,7 @@ def _facts(result: Solo) -> Iterator[Fact]:
             f"batch {result.batch}"
         ),
     )
+    yield from common.means({"the model": result.recording.runs_per_sample})
     yield common.start([result.model])
     yield from common.placement({"A": result.placement}, result.provider)
 
