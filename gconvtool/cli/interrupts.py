@@ -8,8 +8,9 @@ error or a crash:
                              ImportError of it, which reads as "not installed", or crash
     a destructor             drops it, and prints a traceback
 
-So it waits until no import is in progress, and is raised again where it was dropped. Who presses
-twice wants out at once: the second time is the system's, which ends the process.
+So it waits until no import is in progress, a second or two unless the machine is slow, and is
+raised again where it was dropped. Once it has been raised, whoever presses again wants out at once:
+that time is the system's, which ends the process.
 """
 
 from __future__ import annotations
