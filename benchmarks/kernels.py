@@ -5,7 +5,8 @@
 Converts a network (sample_models/fashion_resnet.onnx) without data, everywhere into one recipe, and
 times it against the original (`gconvtool.bench`, batch 1). Beside that stands what is predicted
 from its convolutions alone, each in its surroundings (`gconvtool.runtime.kernels`, no cache): the
-original's median less the sum of what every rewritten site saves. Prints a Markdown table, with the
+original's median less the share that every rewritten site saves of the network beside which it is
+timed. Prints a Markdown table, with the
 predicted time of the converted network over the measured one, and the same for the saving; then how
 long it takes to time all that is on every site's menu, and how far two such runs are apart.
 """
@@ -24,16 +25,19 @@ import numpy as np
 import onnx_ir as ir
 
 import gconvtool
-from gconvtool.facts import ConvSite, Skip
+from gconvtool.facts import ConvSite, Input, Skip
 from gconvtool.graph import exact, shapes
+from gconvtool.graph.signature import signature
 from gconvtool.graph.survey import survey
 from gconvtool.menu import menu
 from gconvtool.recipes import Bottleneck, Candidate, Grouped, Recipe, Separable, propose
 from gconvtool.results import Comparison
 from gconvtool.results.kernels import KernelTime
 from gconvtool.runtime.cache import Cache, Circumstances
-from gconvtool.runtime.kernels import PROTOCOL, Bench, Case, measure, sessions
-from gconvtool.runtime.session import version
+from gconvtool.runtime.contests import Case
+from gconvtool.runtime.heats import Bench
+from gconvtool.runtime.kernels import PROTOCOL, measure, sessions
+from gconvtool.runtime.session import Session, version
 from gconvtool.timing.machine import SystemClock, cpu_budget, identity
 
 MODEL = Path(__file__).parent.parent / "sample_models" / "fashion_resnet.onnx"
@@ -60,11 +64,11 @@ def menus(sites: Iterable[ConvSite]) -> list[Case]:
     return [Case(c) for offer in offers if not isinstance(offer, Skip) for c in offer]
 
 
-def line(recipe: Recipe, sites: int, saved_ms: float, error_ms: float, e2e: Comparison) -> str:
+def line(recipe: Recipe, sites: int, saved: float, error: float, e2e: Comparison) -> str:
     a, b = e2e.a.median_ms, e2e.a.median_ms / e2e.judgement.speedup.estimate
     return (
-        f"| {recipe} | {sites} | {a:.3f} | {b:.3f} | {a - saved_ms:.3f} ± {error_ms:.3f} "
-        f"| {(a - saved_ms) / b:.2f} | {saved_ms / (a - b):.2f} |"
+        f"| {recipe} | {sites} | {a:.3f} | {b:.3f} | {a * (1 - saved):.3f} ± {a * error:.3f} "
+        f"| {a * (1 - saved) / b:.2f} | {a * saved / (a - b):.2f} |"
     )
 
 
@@ -85,6 +89,10 @@ def apart(first: Run, second: Run) -> str:
     ).format(*np.quantile(ratios, (0.5, 0.95)), *np.quantile(gaps, (0.5, 0.95)))
 
 
+def _sizes(wanted: Input) -> list[int]:
+    return [size if isinstance(size, int) else 1 for size in wanted.shape or ()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", type=Path, default=MODEL)
@@ -95,6 +103,7 @@ def main() -> None:
     clock, cache = SystemClock(), Cache(circumstances, folder=None)
     bench = Bench(sessions("cpu", said.threads), clock, cache)
     model, sites = prepared(said.model)
+    feeds = {i.name: np.zeros(_sizes(i), i.dtype) for i in signature(model)}
     print(f"{said.model.name}, {said.threads} threads, {identity()}\n")
     print(
         "| recipe | sites | original, ms | converted, ms | predicted | predicted/measured "
@@ -105,18 +114,20 @@ def main() -> None:
         for recipe in RECIPES:
             done = gconvtool.convert(said.model, path, recipe=recipe, force=True).converted
             wanted = cases([sites[site.name] for site in done], recipe)
-            answers = measure(model, wanted, bench, said.time_budget)
-            times = [answer for answer in answers if isinstance(answer, KernelTime)]
-            saved_ms = sum(answer.saved.ns for answer in times) / 1e6
-            error_ms = sum(answer.saved.error_ns**2 for answer in times) ** 0.5 / 1e6
+            run = Session(str(said.model), threads=said.threads).runner(feeds)
+            answers = measure(model, wanted, bench, said.time_budget, run)
+            times = [answer for answer in answers.cases if isinstance(answer, KernelTime)]
+            assert answers.whole_ns is not None
+            saved = sum(answer.saved.ns for answer in times) / answers.whole_ns
+            error = sum(answer.saved.error_ns**2 for answer in times) ** 0.5 / answers.whole_ns
             e2e = gconvtool.bench(
                 said.model, path, threads=said.threads, time_budget_s=said.time_budget
             )
-            print(line(recipe, len(times), saved_ms, error_ms, e2e), flush=True)
+            print(line(recipe, len(times), saved, error, e2e), flush=True)
     every, runs = menus(sites.values()), list[Run]()
     for _ in range(2):
         start = time.perf_counter()
-        runs.append(measure(model, every, bench))
+        runs.append(measure(model, every, bench).cases)
         seconds = time.perf_counter() - start
         settled = sum(isinstance(t, KernelTime) and t.settled for t in runs[-1])
         print(

@@ -19,7 +19,9 @@ from gconvtool.notation import parse
 from gconvtool.recipes import Candidate, propose
 from gconvtool.results.kernels import Estimate, KernelTime
 from gconvtool.runtime.cache import Cache, Circumstances
-from gconvtool.runtime.kernels import Bench, Case, fastest, measure, sessions
+from gconvtool.runtime.contests import Case
+from gconvtool.runtime.heats import Bench
+from gconvtool.runtime.kernels import fastest, measure, sessions
 
 REPEATED = """
 <ir_version: 8, opset_import: ["": 17]>
@@ -141,7 +143,7 @@ def test_open_sizes_are_not_timed() -> None:
 
 
 def test_times_of_all_races_are_of_one_moment(model: ir.Model) -> None:
-    """A machine that is slower in every race than in the one before."""
+    """A machine on which every session is slower than the one before."""
     machine, slower = Machine(), [1.0]
     run = machine.open
 
@@ -159,8 +161,8 @@ def test_times_of_all_races_are_of_one_moment(model: ir.Model) -> None:
     wanted = cases(model, "groups=4")
     made = measure(model, wanted, Bench(tiring, machine.clock, Cache(HERE, None))).cases
     dense = {time.dense.ns for time in made if isinstance(time, KernelTime)}
-    last = 1.2 ** np.arange(6, 9) * 32 * 32 * 9
-    assert sorted(dense) == pytest.approx(sorted(last), rel=0.02)
+    first = 1.2 ** np.arange(3) * 32 * 32 * 9
+    assert sorted(dense) == pytest.approx(sorted(first), rel=0.02)
 
 
 def test_the_network_is_timed_at_the_same_moment(model: ir.Model) -> None:

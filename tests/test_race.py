@@ -8,7 +8,9 @@ from random import Random
 import pytest
 from test_timing_protocol import FakeClock
 
-from gconvtool.timing.race import LEAST_ROUNDS, MOST_ROUNDS, race
+from gconvtool.results.kernels import KernelTime
+from gconvtool.timing.protocol import Runner
+from gconvtool.timing.race import LEAST_ROUNDS, MOST_ROUNDS, Race, take_turns
 
 
 def runner(
@@ -25,6 +27,15 @@ def runner(
     return run
 
 
+def race(
+    first: Runner, others: list[Runner], *, clock: FakeClock, rng: Random, budget_s: float
+) -> tuple[KernelTime, ...]:
+    """One by itself."""
+    made = Race(first, others, clock=clock, rng=rng)
+    take_turns([made], clock=clock, budget_s=budget_s)
+    return made.times()
+
+
 def test_times_and_savings() -> None:
     clock = FakeClock()
     dense, fast, slow = (runner(clock, ms) for ms in (4.0, 1.0, 8.0))
@@ -33,7 +44,7 @@ def test_times_and_savings() -> None:
     assert [time.dense.ns for time in times] == pytest.approx([4e6, 4e6])
     assert [time.saved.ns for time in times] == pytest.approx([3e6, -4e6])
     assert all(time.settled for time in times)
-    assert {time.rounds for time in times} == {39}  # 13 ms each, for half a second
+    assert {time.rounds for time in times} == {40}  # of 13 ms each, eight a turn, in five turns
     assert times[0].speedup == pytest.approx(4.0)
 
 
