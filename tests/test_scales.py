@@ -19,6 +19,7 @@ from gconvtool.notation import parse
 from gconvtool.pipeline import scales, trials
 from gconvtool.pipeline.ground import Ground, Request
 from gconvtool.pipeline.prices import Price, Priced
+from gconvtool.pipeline.response import Look, Response
 from gconvtool.pipeline.scales import NOT_WORTH, Scales
 from gconvtool.pipeline.source import Feed, Network
 from gconvtool.pipeline.trials import Trial
@@ -29,7 +30,8 @@ from gconvtool.runtime.inputs import Arrays
 HALF, QUARTER = parse("groups=2"), parse("groups=4")
 COSTS = {"a": (10.0, {HALF: 6.0, QUARTER: 3.0}), "b": (20.0, {HALF: 15.0})}
 LOSSES = {"a": {HALF: 0.1, QUARTER: 0.3}, "b": {HALF: 0.2, QUARTER: 0.4}}
-PASSED_ON = {"a": 1.0, "b": 0.25}
+RESPONSES = {"a": Response((Look(1.0, 1.0),)), "b": Response((Look(1.0, 0.25),))}
+"""Of straight lines through zero."""
 UNCOUNTABLE = """
 <ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]>
 odd (float[N, 8, 9, 9] x) => (float[N, 8, 9, 9] y) <float[8, 8, 3, 3] w>
@@ -54,7 +56,7 @@ def weighed(**others: Any) -> Scales:
     known: dict[str, Any] = {
         **dict.fromkeys(("request", "ground", "split", "jury")),
         "trials": tried,
-        "passed_on": PASSED_ON,
+        "responses": RESPONSES,
         "prices": prices,
         "kept": {"stem": Skip("too few channels")},
         "macs": 1000,
@@ -97,7 +99,7 @@ def test_where_a_cost_is_out_of_reach_the_cheapest_is_taken() -> None:
 
 
 def test_a_candidate_whose_outputs_are_not_finite_is_never_taken() -> None:
-    one = weighed(passed_on={"a": float("inf"), "b": 0.25})
+    one = weighed(responses={**RESPONSES, "a": Response((Look(0.05, float("inf")),))})
     assert recipes(one.within(float("inf"))) == {"b": HALF}
 
 
@@ -136,10 +138,10 @@ def weigh(request: Request, **words: str) -> Scales:
 
 def test_all_sites_are_known_or_have_a_reason(request_: Request) -> None:
     found = weigh(request_, max_drop="0.1", objective="macs")
-    assert found.trials.keys() == found.prices.keys() == found.passed_on.keys()
+    assert found.trials.keys() == found.prices.keys() == found.responses.keys()
     assert found.trials.keys() | found.kept.keys() == found.ground.sites.keys()
     assert not found.trials.keys() & found.kept.keys()
-    assert all(passed > 0 for passed in found.passed_on.values())
+    assert all(seen.of(0.1) > 0 for seen in found.responses.values())
     assert {name: array.shape for name, array in found.feeds.items()} == {"x": (1, 8, 9, 9)}
 
 
@@ -200,5 +202,7 @@ def test_one_recipe_everywhere_is_a_choice_of_every_recipe() -> None:
 def test_what_a_choice_is_thought_to_lose_is_the_sum_over_its_sites() -> None:
     found = weighed()
     for picks in found.uniform():
-        expected = sum(PASSED_ON[n] * LOSSES[n][t.candidate.recipe] for n, t in picks.items())
-        assert found.loss(picks) == expected
+        expected = sum(
+            (0.25 if n == "b" else 1.0) * LOSSES[n][t.candidate.recipe] for n, t in picks.items()
+        )
+        assert found.loss(picks) == pytest.approx(expected)

@@ -17,7 +17,15 @@ from gconvtool.menu import menu
 from gconvtool.notation import parse
 from gconvtool.pipeline.ground import Ground, Request, ground
 from gconvtool.pipeline.source import Feed, Network
-from gconvtool.pipeline.trials import FEWEST, Trial, passed_on, rewritten, thinned, try_all
+from gconvtool.pipeline.trials import (
+    FEWEST,
+    Trial,
+    responses,
+    rewritten,
+    telling,
+    thinned,
+    try_all,
+)
 from gconvtool.plan import Selection
 from gconvtool.recipes import Candidate, propose
 from gconvtool.results import Drift
@@ -79,7 +87,7 @@ def test_more_branches_lose_less(tried: Tried) -> None:
         assert losses["separable(2)"] < losses["separable(1)"]
 
 
-def test_what_is_passed_on_is_the_outputs_error_for_a_loss(tried: Tried) -> None:
+def test_what_arrives_is_the_outputs_squared_error_for_a_loss(tried: Tried) -> None:
     _, found, trials = tried
     seen: list[ir.Model] = []
 
@@ -87,11 +95,13 @@ def test_what_is_passed_on_is_the_outputs_error_for_a_loss(tried: Tried) -> None
         seen.append(model)
         return (Drift("y", 1, 0.2, None, None), Drift("z", 1, None, None, None))
 
-    found_ = passed_on(found, trials, judge, lambda *told: None)
+    found_ = responses(found, trials, judge, lambda *told: None)
     for name, candidates in trials.items():
-        middle = sorted(trial.loss for trial in candidates)[len(candidates) // 2]
-        assert found_[name] == pytest.approx(0.04 / middle)
-    assert len(seen) == len(trials)
+        losses = [trial.loss for trial in candidates]
+        assert found_[name].of(max(losses)) == pytest.approx(0.04)
+        assert found_[name].of(min(losses)) == pytest.approx(0.04)
+        assert found_[name].of(min(losses) / 2) == pytest.approx(0.02)
+    assert len(seen) == 3 * len(trials)
     assert all(model is not found.base for model in seen)
 
 
@@ -99,28 +109,52 @@ def drifted(error: float | None) -> tuple[Drift, ...]:
     return (Drift("y", 1, error, None, None),)
 
 
+def first_of(trials: dict[str, tuple[Trial, ...]]) -> dict[str, tuple[Trial, ...]]:
+    """One candidate a site."""
+    return {name: some[:1] for name, some in trials.items()}
+
+
 def test_what_does_not_arrive_is_as_little_as_the_least_that_does(tried: Tried) -> None:
     _, found, trials = tried
     answers = iter([drifted(0.0), drifted(0.3), drifted(0.2)])
-    passed = passed_on(found, trials, lambda model: next(answers), lambda *told: None)
-    assert passed["a"] == min(passed["b"], passed["d"]) > 0
+    seen = responses(found, first_of(trials), lambda model: next(answers), lambda *told: None)
+    least = min(seen["b"].of(1.0), seen["d"].of(1.0))
+    assert seen["a"].of(0.5) == pytest.approx(least / 2)
+    assert least > 0
 
 
 def test_outputs_that_are_not_finite_are_infinitely_far_off(tried: Tried) -> None:
     _, found, trials = tried
     answers = iter([(), drifted(0.3), drifted(0.2)])
-    passed = passed_on(found, trials, lambda model: next(answers), lambda *told: None)
-    assert passed["a"] == inf
-    assert passed["b"] < inf
+    seen = responses(found, first_of(trials), lambda model: next(answers), lambda *told: None)
+    assert seen["a"].of(trials["a"][0].loss) == inf
+    assert seen["b"].of(trials["b"][0].loss) < inf
 
 
-def test_rounding_tells_nothing_of_what_is_passed_on(tried: Tried) -> None:
+def test_rounding_tells_nothing_of_what_arrives(tried: Tried) -> None:
     """A site that two of three candidates replace without loss: the third one is looked at."""
     _, found, trials = tried
     losses = (1e-14, 0.25, 1e-15)
     lossless = {"d": tuple(map(_losing, trials["d"], losses))}
-    seen = passed_on(found, lossless, lambda model: drifted(0.1), lambda *told: None)
-    assert seen == {"d": pytest.approx(0.01 / 0.25)}
+    seen = responses(found, lossless, lambda model: drifted(0.1), lambda *told: None)
+    assert seen["d"].looks == ((0.25, pytest.approx(0.01)),)
+
+
+@pytest.mark.parametrize(
+    ("losses", "looked_at"),
+    [
+        ((0.5,), (0.5,)),
+        ((0.5, 0.1), (0.1, 0.5)),
+        ((0.5, 0.1, 0.4, 0.05, 0.005), (0.005, 0.05, 0.5)),
+        ((1e-9, 1e-8), (1e-8,)),
+        ((0.0,), (0.0,)),
+    ],
+)
+def test_the_least_the_most_and_what_is_halfway_are_looked_at(
+    tried: Tried, losses: tuple[float, ...], looked_at: tuple[float, ...]
+) -> None:
+    some = [_losing(tried[2]["a"][0], loss) for loss in losses]
+    assert tuple(trial.loss for trial in telling(some)) == looked_at
 
 
 def _losing(trial: Trial, loss: float) -> Trial:
@@ -143,8 +177,8 @@ def test_a_last_layer_passes_on_all_that_it_loses(tmp_path: Path) -> None:
     centred = a - a.mean((0, 2, 3), keepdims=True)
     assert trial.loss == pytest.approx(np.sum((b - a) ** 2) / np.sum(centred**2), rel=1e-3)
     error = float(np.linalg.norm(b - a) / np.linalg.norm(a))
-    passed = passed_on(found, {"y": made["y"]}, lambda m: drifted(error), lambda *told: None)
-    assert passed["y"] == pytest.approx(np.sum(centred**2) / np.sum(a**2), rel=1e-3)
+    seen = responses(found, {"y": made["y"]}, lambda m: drifted(error), lambda *told: None)
+    assert seen["y"].of(1.0) == pytest.approx(np.sum(centred**2) / np.sum(a**2), rel=1e-3)
 
 
 def test_candidates_stand_in_the_place_of_their_sites(tried: Tried) -> None:

@@ -168,4 +168,3 @@ def share(missed: float, variance: float) -> float:
 def ridge(diagonal: Array) -> float:
     """A share of the mean variance."""
     return RIDGE * float(diagonal.sum()) / len(diagonal) + FLOOR
-

@@ -72,6 +72,16 @@ class Jury:
         scores = None if self.score is None or after is None else (self.score, after)
         return Evidence(drifts, scores)
 
+    def glance(self, converted: Session) -> Evidence:
+        """Of every output, over the held-out samples alone, without a score.
+
+        Raises:
+            VerificationError: its outputs are not finite.
+        """
+        part, before = self._parts[0], self._made[0]
+        made = self._run(converted, part)
+        return Evidence(compare(_replayed(before), _replayed(made), self._feeds(part)))
+
     def _before(self) -> Iterator[Outputs]:
         for made in self._made:
             yield from made

@@ -6,9 +6,9 @@ until the loss is about what is allowed. That is first done with networks that a
 trials, which costs a run over the samples each. Then the real thing is made, site after site fitted
 to what really flows in, which loses less, and the budget moves again.
 
-One recipe everywhere is a choice, too. Where that promises to be faster than what was found, and
-loses no more than is allowed when it is put together, it is made and judged like the others: what
-is known of sites says little of how their errors meet.
+One recipe everywhere is a choice, too. Where that promises to be faster than what was found, and is
+not thought to lose many times too much, it is made and judged like the others: what is known of
+sites says little of how their errors meet.
 
 The result is timed as a whole before it is believed. Where it is not faster although its parts
 were, the half of its sites that save least are given back. A limit on costs goes the other way: the
@@ -35,8 +35,8 @@ from gconvtool.results.planning import Planning, Race, SiteTime
 LOOKS, ROUNDS = 8, 5
 """Choices that are judged as they are put together, and those that are really made; twice as many
 as long as none of them holds."""
-RIVALS, RIVAL_LOSS = 3, 4.0
-"""Choices of one recipe that are looked at: those that lose up to so many times the budget."""
+RIVALS, RIVAL_LOSS = 2, 4.0
+"""Choices of one recipe that are made: those that lose up to so many times the budget."""
 RACES = 3
 """Of the whole, until it is faster for certain; and conversions until a cost is low enough."""
 REAL_STEP = 3.0
@@ -107,7 +107,7 @@ def _within_loss(scales: Scales, limit: LossLimit, *, timed: bool) -> _Made:
     )
     budget = _steered(scales, limit, budget * FURTHER, really, REAL_STEP)
     if not best.will_do:
-        _challenged(scales, limit, best, budget, together)
+        _challenged(scales, best, budget)
     if best.made is None:
         raise _nothing(scales, f" within {limit}: no candidate costs less and loses as little")
     return _raced(scales, limit, best.made) if timed else best.made
@@ -146,19 +146,13 @@ class _Best:
         return (not made.holds and made.used), -_saved(self._scales, made.picks)
 
 
-def _challenged(
-    scales: Scales, limit: LossLimit, best: _Best, budget: float, judge: Callable[[Picks], float]
-) -> None:
-    """Make the fastest choice of one recipe that may be better than the best."""
-    rivals = [
-        picks
-        for picks in scales.uniform()
-        if _saved(scales, picks) > best.saved and scales.loss(picks) <= RIVAL_LOSS * budget
-    ]
+def _challenged(scales: Scales, best: _Best, budget: float) -> None:
+    """Make the fastest choices of one recipe that may be better than the best."""
+    rivals = [p for p in scales.uniform() if scales.loss(p) <= RIVAL_LOSS * budget]
     for picks in sorted(rivals, key=lambda picks: -_saved(scales, picks))[:RIVALS]:
-        if judge(picks) <= _allowed(limit):
-            best.make(picks)
+        if _saved(scales, picks) <= best.saved or best.will_do:
             return
+        best.make(picks)
 
 
 def _steered(

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from gconvtool.facts import Skip, total
 from gconvtool.limits import Objective
+from gconvtool.nesting import needless
 from gconvtool.pipeline.ground import Ground, Request
 from gconvtool.pipeline.trials import Offers
 from gconvtool.recipes import Candidate, Recipe, Separable
@@ -23,8 +24,10 @@ from gconvtool.results import Layer
 from gconvtool.results.kernels import KernelTime
 from gconvtool.runtime.cache import Cache, Circumstances, default_folder
 from gconvtool.runtime.calibrate import Followers
+from gconvtool.runtime.contests import Case
+from gconvtool.runtime.heats import Bench
 from gconvtool.runtime.inputs import Arrays
-from gconvtool.runtime.kernels import PROTOCOL, Bench, Case, fastest, measure, sessions
+from gconvtool.runtime.kernels import PROTOCOL, fastest, measure, sessions
 from gconvtool.runtime.session import Session, version
 from gconvtool.spellings import Spelling
 from gconvtool.timing.machine import SystemClock, cpu_budget, identity
@@ -50,6 +53,11 @@ class Price:
     then: Mapping[Recipe, float]
     spelled: Mapping[Recipe, Spelling] = field(default_factory=dict)
 
+    def pays(self, recipe: Recipe) -> bool:
+        """Whether it costs less than the site does now, and than any recipe that holds it."""
+        then = self.then.get(recipe)
+        return then is not None and then < self.now and not needless(recipe, self.then)
+
 
 Prices = Mapping[str, Price]
 
@@ -67,9 +75,10 @@ class Priced:
     whole_ns: float | None = None
 
     def paying(self, offers: Offers) -> tuple[Offers, Mapping[str, Skip]]:
-        """The candidates that cost less than what is there, and why other sites have none."""
+        """The candidates that cost less than what is there and than any that holds them, and why
+        other sites have none."""
         less = {
-            name: tuple(c for c in offers[name] if price.then.get(c.recipe, price.now) < price.now)
+            name: tuple(c for c in offers[name] if price.pays(c.recipe))
             for name, price in self.prices.items()
         }
         none = {name: Skip(NO_GAIN) for name, candidates in less.items() if not candidates}

@@ -2,7 +2,7 @@
 
 menu       what each site could become
 prices     what each of that costs, measured on this machine
-trials     what each would lose there, and what a loss there does to the outputs
+trials     what each would lose there, and what a loss there does to the outputs (`response`)
 knapsack   the choice whose losses add up to a budget, or whose costs do
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -31,6 +31,7 @@ from gconvtool.pipeline import trials as trying
 from gconvtool.pipeline.ground import Ground, Request, ground
 from gconvtool.pipeline.jury import Jury
 from gconvtool.pipeline.prices import Prices, counted, timed
+from gconvtool.pipeline.response import Response
 from gconvtool.pipeline.rewrite import Rewritten, rewrite
 from gconvtool.pipeline.source import BATCH, count
 from gconvtool.pipeline.trials import Offers, Trial
@@ -61,7 +62,7 @@ class Scales:
     split: Split
     jury: Jury
     trials: Trials
-    passed_on: Mapping[str, float]
+    responses: Mapping[str, Response]
     prices: Prices
     kept: Mapping[str, Skip]
     macs: int
@@ -104,8 +105,8 @@ class Scales:
             }
 
     def loss(self, picks: Picks) -> float:
-        """The squared error that a choice is thought to pass on."""
-        return sum(self.passed_on[name] * trial.loss for name, trial in picks.items())
+        """The squared error that a choice is thought to leave at the outputs."""
+        return sum(self.responses[name].of(trial.loss) for name, trial in picks.items())
 
     def _options(self) -> list[list[Option]]:
         """To stay as it is, and the candidates, for every site in order."""
@@ -116,7 +117,7 @@ class Scales:
 
     def _option(self, name: str, trial: Trial) -> Option:
         price = self.prices[name].then.get(trial.candidate.recipe)
-        return Option(price, self.passed_on[name] * trial.loss)
+        return Option(price, self.responses[name].of(trial.loss))
 
     def _picks(self, choice: Choice) -> Picks:
         taken = zip(self.prices, choice.picks, strict=True)
@@ -128,7 +129,7 @@ class Scales:
 
     def judge(self, model: ir.Model) -> Evidence:
         """What a model loses."""
-        return _judged(self.request, self.jury, model)
+        return _judged(self.request, self.jury.evidence, model)
 
     def made(self, picks: Picks) -> Rewritten:
         """The real conversion of a choice."""
@@ -193,7 +194,7 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
         split=split,
         jury=jury,
         trials=trials,
-        passed_on=_passed_on(request, found, jury, trials),
+        responses=_responses(request, found, jury, trials),
         prices={name: priced.prices[name] for name in trials},
         kept={**kept, **idle, **misfits},
         macs=before.macs,
@@ -255,18 +256,20 @@ def _tried(
     return trials, {name: some for name, some in answers.items() if isinstance(some, Skip)}
 
 
-def _passed_on(request: Request, found: Ground, jury: Jury, trials: Trials) -> Mapping[str, float]:
+def _responses(
+    request: Request, found: Ground, jury: Jury, trials: Trials
+) -> Mapping[str, Response]:
     def judge(model: ir.Model) -> Sequence[Drift]:
-        return _judged(request, jury, model).drifts
+        return _judged(request, jury.glance, model).drifts
 
-    return trying.passed_on(found, trials, judge, request.progress)
+    return trying.responses(found, trials, judge, request.progress)
 
 
-def _judged(request: Request, jury: Jury, model: ir.Model) -> Evidence:
+def _judged(request: Request, told: Callable[[Session], Evidence], model: ir.Model) -> Evidence:
     """What a model loses; outputs that are not finite are as far off as can be."""
     name = request.network.name
     try:
-        return jury.evidence(Session(pack(model, name), threads=request.threads, name=name))
+        return told(Session(pack(model, name), threads=request.threads, name=name))
     except VerificationError:
         return Evidence()
 

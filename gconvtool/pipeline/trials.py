@@ -1,14 +1,15 @@
 """What every candidate of a site would lose there, and what a loss there does to the outputs.
 
 A candidate is fitted to what flows in the original network, and loses the share l of its site's
-output that it misses on held-out samples. How much of that arrives is measured once a site: with
-one candidate in place and all else as it was, the outputs have a relative squared error E, so that
-a site passes on p = E / l. Errors of several sites add up as if they were independent,
+output that it misses on held-out samples. What of that arrives is looked at for a few candidates a
+site: with one of them in place and all else as it was, the outputs have a relative squared error E,
+and between them E(l) is a curve (`response`). Errors of several sites add up as if they were
+independent,
 
-    E ≈ Σ p·l
+    E ≈ Σ E(l)
 
 which orders plans by what they lose; what a plan does lose is measured then (`jury`). A loss that
-does not show at the outputs is taken to pass on as little as the least that does: nothing is free.
+does not show at the outputs is taken to arrive as little as the least that does: nothing is free.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf, isfinite, log, sqrt
 
 import numpy as np
 import onnx_ir as ir
@@ -28,6 +29,7 @@ from gconvtool.graph import surgery
 from gconvtool.pipeline.choice import UNVARIED, Fitted
 from gconvtool.pipeline.fits import TOO_LARGE, fitter, put
 from gconvtool.pipeline.ground import Ground, Request
+from gconvtool.pipeline.response import Look, Response, response
 from gconvtool.pipeline.source import BATCH
 from gconvtool.recipes import Candidate, weights
 from gconvtool.results import Drift
@@ -92,31 +94,39 @@ def thinned(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     return [candidates[i] for i in sorted({round(place) for place in places})]
 
 
-def passed_on(
+def responses(
     ground: Ground,
     trials: Mapping[str, tuple[Trial, ...]],
     judge: Callable[[ir.Model], Sequence[Drift]],
     told: Callable[[str, int, int], None],
-) -> Mapping[str, float]:
-    """The relative squared error of the worst output for each unit of loss at a site; infinite
-    where the outputs are not finite."""
-    found = {}
+) -> Mapping[str, Response]:
+    """What losses do to the worst output, by site; infinite where outputs are not finite."""
+    found: dict[str, Response | None] = {}
     for done, (name, tried) in enumerate(trials.items()):
         told(f"judging {name}", done, len(trials))
-        one = _telling(tried)
-        drifts = judge(rewritten(ground, {name: one}))
-        worst = max((drift.relative_error or 0.0 for drift in drifts), default=inf)
-        found[name] = worst**2 / max(one.loss, ROUNDING)
-    least = min((passed for passed in found.values() if passed), default=1.0)
-    return {name: passed or least for name, passed in found.items()}
+        looks = [
+            Look(max(one.loss, ROUNDING), _worst(judge(rewritten(ground, {name: one}))))
+            for one in telling(tried)
+        ]
+        found[name] = response(looks)
+    known = [seen for seen in found.values() if seen]
+    least = Response((Look(1.0, min((seen.of(1.0) for seen in known), default=1.0)),))
+    return {name: seen or least for name, seen in found.items()}
 
 
-def _telling(tried: Sequence[Trial]) -> Trial:
-    """One that loses neither much nor little; but of what is lost to rounding nothing arrives that
-    could be told from rounding."""
+def _worst(drifts: Sequence[Drift]) -> float:
+    """The squared relative error of the worst output."""
+    return max((drift.relative_error or 0.0 for drift in drifts), default=inf) ** 2
+
+
+def telling(tried: Sequence[Trial]) -> list[Trial]:
+    """The least loss, the most and the one halfway, by ratio; but of what is lost to rounding
+    nothing arrives that could be told from rounding."""
     by_loss = sorted(tried, key=lambda trial: trial.loss)
-    middle = by_loss[len(by_loss) // 2]
-    return middle if middle.loss > ROUNDING else by_loss[-1]
+    large = [trial for trial in by_loss if trial.loss > ROUNDING] or by_loss[-1:]
+    halfway = sqrt(large[0].loss * large[-1].loss)
+    middle = min(large, key=lambda trial: abs(log(trial.loss / halfway)) if halfway else 0.0)
+    return list({trial.loss: trial for trial in (large[0], middle, large[-1])}.values())
 
 
 def rewritten(ground: Ground, picks: Mapping[str, Trial], spelling: Spelling = "auto") -> ir.Model:

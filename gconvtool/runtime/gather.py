@@ -140,7 +140,9 @@ def _chunks(parts: Iterable[Part], most: int) -> Iterator[list[Part]]:
 
 
 def _taken(site: ConvSite, parts: Sequence[Part], kind: type[Seen], taps: Taps = None) -> Observed:
-    dtype = np.result_type(np.float32, *(y for (_, y), _ in parts)) if kind is Moments else np.float32
+    dtype = (
+        np.result_type(np.float32, *(y for (_, y), _ in parts)) if kind is Moments else np.float32
+    )
     x = np.concatenate([_patches(site, *part, taps).astype(dtype, copy=False) for part in parts])
     y = np.concatenate([outputs(y, at).astype(dtype, copy=False) for (_, y), at in parts])
     if site.groups > 1:
