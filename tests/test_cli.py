@@ -89,7 +89,7 @@ BENCH = {
 }  # fmt: skip
 TIMING = {
     "path", "median_ms", "p95_ms", "p99_ms", "create_ms", "first_run_ms", "macs", "params",
-    "size_bytes", "peak_memory_bytes", "end_to_end_ms", "exact",
+    "size_bytes", "peak_memory_bytes", "end_to_end_ms", "exact", "p95_low_ms", "p95_high_ms",
 }  # fmt: skip
 FAILURE = {"schema", "tool", "model", "error", "exit_code"}
 

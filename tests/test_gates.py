@@ -102,8 +102,6 @@ def test_outputs_without_classes_do_not_agree_or_disagree(shares, value, passed)
 @pytest.mark.parametrize(
     ("limits", "gate"),
     [
-        (Gates(max_p95=3.0), Gate("max_p95", 3.0, 3.0, True)),
-        (Gates(max_p95=2.9), Gate("max_p95", 2.9, 3.0, False)),
         (Gates(max_size=999), Gate("max_size", 999, 1000, False)),
         (Gates(max_size=1000), Gate("max_size", 1000, 1000, True)),
     ],
@@ -113,7 +111,27 @@ def test_one_model_by_itself_has_its_limits(limits, gate):
     assert gates.decide(limits, replace(comparison(), b=TIMING)) == (gate,)
 
 
-def test_a_percentile_that_too_few_samples_bound_decides_nothing():
+@pytest.mark.parametrize(
+    ("low", "high", "passed"),
+    [
+        (2.8, 3.1, True),
+        (2.8, 3.2, True),  # at the limit it holds
+        (2.8, 3.3, None),  # the estimate of 3 does not decide
+        (3.2, 3.5, None),
+        (3.3, 3.5, False),
+        (2.8, None, None),  # too few runs for a bound
+        (3.3, None, False),
+        (None, None, None),
+    ],
+)
+def test_a_percentile_is_decided_by_its_bounds(low, high, passed):
+    timing = replace(TIMING, p95_low_ms=low, p95_high_ms=high)
+    answer = (Gate("max_p95", 3.2, 3.0, passed),)
+    assert gates.decide(Gates(max_p95=3.2), replace(comparison(), b=timing)) == answer
+    assert gates.decide_alone(Gates(max_p95=3.2), timing) == answer
+
+
+def test_what_is_not_known_decides_nothing():
     unknown = replace(TIMING, p95_ms=None, size_bytes=None)
     passed = [gate.passed for gate in gates.decide_alone(Gates(max_p95=9, max_size=9), unknown)]
     assert passed == [None, None]

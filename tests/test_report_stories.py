@@ -246,7 +246,9 @@ def test_junit_counts_what_became_of_gates(result, undecided):
 
 def test_means_of_several_runs_are_called_so():
     fast = replace(COMPARISON, measurement=replace(COMPARISON.measurement, runs_per_sample=(1, 46)))
-    assert "a sample is the mean of 46 runs of B; percentiles are those of means" in page(fast)
+    assert "a sample is the mean of 46 runs of B; percentiles are those of single runs" in page(
+        fast
+    )
     assert "a sample is the mean" not in page(COMPARISON)
     alone = replace(SOLO, recording=replace(SOLO.recording, runs_per_sample=7))
     assert "a sample is the mean of 7 runs of the model" in page(alone)

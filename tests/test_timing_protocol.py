@@ -163,6 +163,19 @@ def test_a_sample_lasts_half_a_millisecond_and_no_longer_than_it_must(run_ms: fl
     assert measurement.blocks[1].rounds[0].a.wall_ms == pytest.approx(run_ms, abs=1e-5)
 
 
+def test_the_last_of_several_runs_is_also_timed_by_itself() -> None:
+    clock = FakeClock()
+    durations = itertools.cycle([0.1, 0.1, 0.1, 0.1, 0.6])
+    a = Model("A", clock, lambda: durations)
+    b = Model("B", clock, steady(1.0))
+    found = run(a, b, time_budget_s=0.5, blocks=2)
+    rounds = [round_ for block in found.blocks for round_ in block.rounds]
+    assert found.runs_per_sample == (5, 1)
+    assert {round(r.a.wall_ms, 6) for r in rounds} == {0.2}
+    assert {round(r.a.last_ms or 0, 6) for r in rounds} <= {0.1, 0.6}
+    assert {r.b.last_ms for r in rounds} == {None}
+
+
 def test_a_sample_knows_its_cpu_time_and_whether_it_was_preempted() -> None:
     clock = FakeClock()
     a = Model("A", clock, steady(3.0), cpu_ms=5.0, preempted=lambda: True)

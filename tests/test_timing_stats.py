@@ -275,6 +275,36 @@ def test_a_look_also_waits_for_the_limits_of_gates(limits: tuple[float, ...], an
     assert settled(wobbling(math.log(1.2), 0.02), limits) == answer
 
 
+def tailed(b_ms: float) -> Measurement:
+    """Four blocks of 800 runs of B, a tenth of which take the given time and the others 1 ms."""
+    rounds = tuple(
+        Round(order, Sample(2.0, 2.0, False), Sample(ms, ms, False))
+        for ms in (b_ms, *[1.0] * 9)
+        for order in ("AB", "BA")
+    )
+    return Measurement(tuple(Block((1.0, 1.0), (1.0, 1.0), rounds * 40) for _ in range(4)), (1, 1))
+
+
+def test_a_look_also_waits_for_the_limit_on_the_percentile() -> None:
+    measurement = tailed(5.0)
+    limits = (4.9, 5.0, 5.1)
+    assert [settled(measurement, most_p95_ms=limit) for limit in limits] == [True] * 3
+    few = replace(
+        measurement, blocks=tuple(replace(b, rounds=b.rounds[:20]) for b in measurement.blocks)
+    )
+    assert [settled(few, most_p95_ms=limit) for limit in (None, 9.0)] == [True, False]
+
+
+def test_percentiles_of_means_are_those_of_the_last_runs() -> None:
+    last_ms = [0.1] * 54 + [7.0] * 6
+    samples = tuple(Sample(0.2, 0.2, False, ms) for ms in last_ms)
+    found = timing_of("a", Recording((SoloBlock(1.0, 1.0, samples),) * 2, 5))
+    assert (found.median_ms, found.p95_ms) == (0.2, 7.0)
+    means = tuple(replace(sample, last_ms=None) for sample in samples)
+    unknown = timing_of("a", Recording((SoloBlock(1.0, 1.0, means),) * 2, 5))
+    assert (unknown.median_ms, unknown.p95_ms, unknown.p95_low_ms) == (0.2, None, None)
+
+
 def sequential(rng: np.random.Generator, truth: float, sessions: float) -> Measurement:
     """Blocks until a look settles it, 32 at most; one round an order, since ratios are the same."""
     ratios: list[float] = []

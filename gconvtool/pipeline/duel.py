@@ -85,7 +85,7 @@ def contest(
         terms: the budget and the gates.
         noise: warnings that come before those of the models.
         limits: speedups; a pair is timed until its verdict is certain, and on which side of each of
-            these it lies. Without them it is timed for as long as the budget says.
+            these and of `max_p95` it lies. Without them it is timed for as long as the budget says.
     """
     weigh: Weigh = cache(_weigh)  # a model may be in several pairs
     found = []
@@ -107,7 +107,9 @@ def _measured(
         clock=machine.SystemClock(),
         rng=random.Random(duel.first.terms.seed),
         time_budget_s=time_budget_s,
-        enough=_never if limits is None else partial(stats.settled, limits=limits),
+        enough=_never
+        if limits is None
+        else partial(stats.settled, limits=limits, most_p95_ms=duel.first.terms.gates.max_p95),
         progress=tell,
     )
 

@@ -6,9 +6,13 @@ With the 95 % interval [low, high] of the speedup s = A's time / B's time, and a
     max_slowdown    1/s ≤ L   holds where 1/low ≤ L,    fails where 1/high > L
     max_regression  s_now/s_then ≥ 1 - L, see `regression`
 
+and with that of the 95th percentile of single runs, between two of them (`timing.tails`),
+
+    max_p95         p95 ≤ L   holds where high ≤ L,     fails where low > L
+
 and nothing can be told in between: an estimate never decides. The other figures have no interval.
-They decide as they are, and where one is not known (no labels, no scores of classes, too few
-samples for a percentile), nothing can be told either.
+They decide as they are, and where one is not known (no labels, no scores of classes), nothing can
+be told either.
 """
 
 from __future__ import annotations
@@ -166,7 +170,10 @@ def _worst_error(limit: float, errors: Sequence[float | None]) -> Gate:
 
 def _alone(gates: Gates, timing: Timing) -> Iterator[Gate]:
     if (limit := gates.max_p95) is not None:
-        yield at_most("max_p95", limit, timing.p95_ms)
+        low, high = timing.p95_low_ms, timing.p95_high_ms
+        held = True if high is not None and high <= limit else None
+        failed = low is not None and low > limit
+        yield Gate("max_p95", limit, timing.p95_ms, False if failed else held)
     if (limit := gates.max_size) is not None:
         yield at_most("max_size", limit, timing.size_bytes)
 

@@ -165,6 +165,8 @@ def check_sample(sample: Sample, where: str) -> None:
     check_ms(sample.wall_ms, f"{where}.wall_ms")
     if sample.cpu_ms != 0:  # the system's grain may be longer than a sample
         check_ms(sample.cpu_ms, f"{where}.cpu_ms")
+    if sample.last_ms is not None:
+        check_ms(sample.last_ms, f"{where}.last_ms")
 
 
 def check_ms(ms: float, where: str) -> None:

@@ -21,6 +21,8 @@ from gconvtool.results.timing import Interval, Judgement, Measurement, Recording
 class Timing:
     """One model's latency, and what else it takes.
 
+    Percentiles are those of single runs; `p95_low_ms` and `p95_high_ms` are the bounds of the 95 %
+    interval of the first, None where there are too few runs for one.
     `peak_memory_bytes` is that of a process that loads the model and runs it, None where it was
     not asked for or the system does not say. Where a provider has a memory of its own, runs are
     timed without copies to it and back, and `end_to_end_ms` is the median with them.
@@ -35,6 +37,8 @@ class Timing:
     end_to_end_ms: float | None = None
     size_bytes: int | None = None
     peak_memory_bytes: int | None = None
+    p95_low_ms: float | None = None
+    p95_high_ms: float | None = None
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,14 @@ class Interval:
 class Sample:
     """One timed sample: a mean over `Measurement.runs_per_sample` runs.
 
-    `preempted` is None where the system does not say.
+    `preempted` is None where the system does not say. `last_ms` is the last of several runs by
+    itself, which percentiles are made of.
     """
 
     wall_ms: float
     cpu_ms: float
     preempted: bool | None
+    last_ms: float | None = None
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from gconvtool.results import (
     Timing,
     Verdict,
 )
-from gconvtool.timing import looks
+from gconvtool.timing import looks, tails
 from gconvtool.timing.ratios import ENOUGH_CLEAN, Fit, read
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -92,20 +92,26 @@ def judge(measurement: Measurement, *, margin: float = MARGIN) -> Judgement:
 
 
 def settled(
-    measurement: Measurement, limits: Sequence[float] = (), *, margin: float = MARGIN
+    measurement: Measurement,
+    limits: Sequence[float] = (),
+    *,
+    most_p95_ms: float | None = None,
+    margin: float = MARGIN,
 ) -> bool:
     """Whether more blocks are not needed: the rule by which `protocol.measure` may stop.
 
     At a look, the verdict has to be certain, and on which side of each of `limits` (speedups, from
-    gates) the truth lies. Between looks the answer is no.
+    gates) and of `most_p95_ms` (of B) the truth lies. Between looks the answer is no.
     """
     if len(measurement.blocks) not in looks.LOOKS:
         return False
     fit = read(measurement.blocks).fit
     differ, miss = looks.at_look(DIFFER), looks.at_look(MISS)
     apart = (abs(fit.log_speedup - math.log(limit)) for limit in limits if limit > 0)
-    return _verdict(fit, differ, miss, math.log1p(margin)) != "inconclusive" and all(
-        distance > fit.half_width(miss) for distance in apart
+    return (
+        _verdict(fit, differ, miss, math.log1p(margin)) != "inconclusive"
+        and all(distance > fit.half_width(miss) for distance in apart)
+        and (most_p95_ms is None or _is_apart(most_p95_ms, _runs(measurement, "b"), miss))
     )
 
 
@@ -137,27 +143,30 @@ def against(now: Interval, then: Interval) -> Interval:
 def timing(path: str, measurement: Measurement, which: Literal["a", "b"]) -> Timing:
     """One model's latency over all its samples of a comparison, see `timing_of`."""
     index = "ab".index(which)
+    blocks = measurement.blocks
     return _timing(
         path,
-        [getattr(round_, which) for block in measurement.blocks for round_ in block.rounds],
-        [block.create_ms[index] for block in measurement.blocks],
-        [block.first_run_ms[index] for block in measurement.blocks],
+        [getattr(round_, which) for block in blocks for round_ in block.rounds],
+        _runs(measurement, which),
+        [block.create_ms[index] for block in blocks],
+        [block.first_run_ms[index] for block in blocks],
+        looks.of_interval(MISS, len(blocks)),
     )
 
 
 def timing_of(path: str, recording: Recording) -> Timing:
     """One model's latency over all its samples, the disturbed ones too; medians over blocks.
 
-    A percentile is shown where n samples support a bound on it whatever their distribution: the
-    largest of n lies above the quantile q with probability 1 - q^n, which is 95 % from 59 samples
-    on for the 95th percentile and from 299 on for the 99th. Samples of models faster than half a
-    millisecond are means of several runs, and their percentiles are those of such means.
+    Percentiles are those of single runs (`tails`): of models faster than half a millisecond, whose
+    samples are means of several runs, those of the last run of each.
     """
     return _timing(
         path,
         [sample for block in recording.blocks for sample in block.samples],
+        [_single(block.samples, recording.runs_per_sample) for block in recording.blocks],
         [block.create_ms for block in recording.blocks],
         [block.first_run_ms for block in recording.blocks],
+        MISS,
     )
 
 
@@ -189,22 +198,48 @@ def _several(blocks: tuple[T, ...]) -> tuple[T, ...]:
 
 
 def _timing(
-    path: str, samples: Sequence[Sample], creates_ms: Sequence[float], firsts_ms: Sequence[float]
+    path: str,
+    samples: Sequence[Sample],
+    runs: Sequence[Floats],
+    creates_ms: Sequence[float],
+    firsts_ms: Sequence[float],
+    error: float,
 ) -> Timing:
-    wall_ms = _wall_ms(samples)
+    every = np.concatenate(runs)
+    p95_ms = tails.percentile(every, 0.95)
+    low, high = (None, None) if p95_ms is None else tails.bounds(runs, 0.95, error)
     return Timing(
         path=path,
-        median_ms=float(np.median(wall_ms)),
-        p95_ms=_percentile(wall_ms, 0.95),
-        p99_ms=_percentile(wall_ms, 0.99),
+        median_ms=float(np.median(_wall_ms(samples))),
+        p95_ms=p95_ms,
+        p99_ms=tails.percentile(every, 0.99),
         create_ms=float(np.median(creates_ms)),
         first_run_ms=float(np.median(firsts_ms)),
+        p95_low_ms=low,
+        p95_high_ms=high,
     )
 
 
-def _percentile(samples: Floats, q: float) -> float | None:
-    """The quantile q, or None where there are too few samples to bound it."""
-    return float(np.quantile(samples, q)) if 1 - q ** len(samples) >= 0.95 else None
+def _runs(measurement: Measurement, which: Literal["a", "b"]) -> list[Floats]:
+    """Single runs of one model, block by block."""
+    runs = measurement.runs_per_sample["ab".index(which)]
+    return [
+        _single([getattr(round_, which) for round_ in block.rounds], runs)
+        for block in measurement.blocks
+    ]
+
+
+def _single(samples: Sequence[Sample], runs: int) -> Floats:
+    """Single runs in ms: none where a sample is a mean, and its last run was not kept."""
+    if runs == 1:
+        return _wall_ms(samples)
+    return np.array([sample.last_ms for sample in samples if sample.last_ms is not None])
+
+
+def _is_apart(limit_ms: float, runs: Sequence[Floats], error: float) -> bool:
+    """Whether the 95th percentile is certainly on one side of a limit."""
+    low, high = tails.bounds(runs, 0.95, error)
+    return (low is not None and low > limit_ms) or (high is not None and high <= limit_ms)
 
 
 def _undisturbed(samples: Sequence[Sample]) -> Floats:

@@ -8,7 +8,7 @@ from gconvtool.report import words
 from gconvtool.report.stories.layers import layer_part
 from gconvtool.report.story import Fact, Mood, Part, Trial
 from gconvtool.report.tables.table import Column, Table, counts, numbers, texts
-from gconvtool.results import Comparison, LayerTimes, Placed, Timing, Totals, Verdict
+from gconvtool.results import Comparison, Gate, LayerTimes, Placed, Timing, Totals, Verdict
 
 MOODS: Mapping[Verdict, Mood] = {
     "faster": "good",
@@ -56,7 +56,18 @@ def means(runs: Mapping[str, int]) -> Iterator[Fact]:
     """What a sample of a model faster than half a millisecond is; of others it is one run."""
     several = [f"{count:,} runs of {letter}" for letter, count in runs.items() if count > 1]
     if several:
-        yield "", f"a sample is the mean of {' or '.join(several)}; percentiles are those of means"
+        yield (
+            "",
+            f"a sample is the mean of {' or '.join(several)}; percentiles are those of single runs",
+        )
+
+
+def tail(timing: Timing, gates: Sequence[Gate]) -> Iterator[Fact]:
+    """Between which bounds the 95th percentile lies, where a gate goes by them."""
+    if any(gate.name == "max_p95" for gate in gates):
+        bounds = (timing.p95_low_ms, timing.p95_high_ms)
+        low, high = ("?" if ms is None else words.decimal(ms) for ms in bounds)
+        yield "p95", f"of {timing.path} {low}–{high} ms (95 %), single runs"
 
 
 def placement(placed: Mapping[str, Mapping[str, Placed]], provider: str) -> Iterator[Fact]:

@@ -33,6 +33,7 @@ def comparison(result: Comparison) -> Story:
 def _facts(result: Comparison) -> Iterator[Fact]:
     yield from drifts(result)
     yield from timing(result)
+    yield from common.tail(result.b, result.gates)
     yield common.start((result.a, result.b))
     yield from common.placement(result.placement, result.provider)
     if result.baseline is not None:

@@ -44,6 +44,7 @@ def _facts(result: Solo) -> Iterator[Fact]:
         ),
     )
     yield from common.means({"the model": result.recording.runs_per_sample})
+    yield from common.tail(result.model, result.gates)
     yield common.start([result.model])
     yield from common.placement({"A": result.placement}, result.provider)
 
