@@ -42,6 +42,14 @@ def test_blocks_that_differ_are_worth_fewer_runs():
     assert wide > 2 * narrow
 
 
+def test_where_no_run_is_an_upper_bound_another_block_is():
+    p95_ms = (1.0, 1.1, 2.0, 3.0)
+    blocks = [np.full(300, ms) for ms in p95_ms]
+    logs = np.log(p95_ms)
+    reach = t.ppf(0.975, 3) * np.std(logs, ddof=1) * math.sqrt(5 / 4)
+    assert bounds(blocks, 0.95, 0.05)[1] == pytest.approx(math.exp(np.mean(logs) + reach))
+
+
 def test_too_few_runs_have_no_bounds():
     assert bounds([np.arange(1000.0)], 0.95, 0.05) == (None, None)
     assert bounds([np.arange(5.0)] * 4, 0.95, 0.05)[1] is None

@@ -6,7 +6,7 @@ With the 95 % interval [low, high] of the speedup s = A's time / B's time, and a
     max_slowdown    1/s ≤ L   holds where 1/low ≤ L,    fails where 1/high > L
     max_regression  s_now/s_then ≥ 1 - L, see `regression`
 
-and with that of the 95th percentile of single runs, between two of them (`timing.tails`),
+and with that of the 95th percentile of single runs (`timing.tails`),
 
     max_p95         p95 ≤ L   holds where high ≤ L,     fails where low > L
 

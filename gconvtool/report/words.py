@@ -312,6 +312,8 @@ def limit(answer: Gate) -> str:
 def gate_value(answer: Gate) -> str:
     """What was found, in the unit of the limit and with enough digits to tell it from that."""
     if answer.value is None:
+        if answer.name == "min_snr" and answer.passed:
+            return "no difference"
         return "more than none" if answer.passed is False else "unknown"
     if answer.name in UNITS:
         return f"{_apart(answer.value, answer.limit)}{UNITS[answer.name]}"
@@ -325,10 +327,15 @@ def gate_value(answer: Gate) -> str:
 
 
 def _apart(value: float, limit: float) -> str:
-    """Two decimals, or as many figures as tell a value from zero and from its limit."""
+    """Two decimals, or as many figures as tell a value from zero and its side of the limit."""
     texts = (f"{value:.2f}", f"{value:.3g}", f"{value:.6g}")
-    clear = (t for t in texts if float(t) == value or not {float(t), value} & {0, limit})
-    return next(clear, str(value))
+    return next((t for t in texts if _is_clear(float(t), value, limit)), str(value))
+
+
+def _is_clear(shown: float, value: float, limit: float) -> bool:
+    """Whether what is shown lies where the value does, and near it."""
+    alike = (shown < limit, shown > limit) == (value < limit, value > limit)
+    return shown == value or (alike and abs(shown - value) <= abs(value) / 20)
 
 
 def _in_percent(answer: Gate) -> bool:

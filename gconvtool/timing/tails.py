@@ -8,7 +8,7 @@ Statistics*, 3rd ed., 2003, section 7.1):
     P(x_u ≥ ξ) ≥ P(Bin(n, q) < u)      high is x_u with the smallest u where this is ≥ 1 - ε/2
 
 Runs of one block are not independent: sessions differ, and load drifts. With p_s the share of the
-n_s runs of block s, and p that of all n, that take no longer than the estimate of ξ, the n runs of
+n_s runs of block s, and p that of all n, that take less than the estimate of ξ, the n runs of
 S blocks are worth m independent ones:
 
     D = S/(S - 1)·Σ n_s²·(p_s - p)² / (n·p·(1 - p))        how much more p varies, 1 at least
@@ -17,10 +17,15 @@ S blocks are worth m independent ones:
 with Student's quantiles at 1 - ε/2, and the ranks of m become those of n: l·n/m and u·n/m. This is
 R. S. Woodruff's interval for quantiles of clusters (JASA 47, 1952) with the effective sample size
 of E. L. Korn and B. I. Graubard (Survey Methodology 24, 1998).
+
+Where the n runs would be enough if blocks were alike, and m are not, no run bounds ξ from above:
+high is a bound on the quantile of one more block, which the x_s of the S blocks predict as Student
+does, on their logarithms: exp(mean + t_{S-1}·s·√(1 + 1/S)), with s their standard deviation.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -41,33 +46,46 @@ def percentile(runs: Floats, q: float) -> float | None:
 
 
 def bounds(blocks: Sequence[Floats], q: float, error: float) -> tuple[float | None, float | None]:
-    """Between which two runs the quantile q lies, but for this share of cases.
+    """Between which two bounds the quantile q lies, but for this share of cases.
 
     A bound is None where the runs are too few for it; a block by itself has none, since it says
     nothing of how much blocks differ.
     """
     blocks = [block for block in blocks if len(block)]
-    runs = np.sort(np.concatenate(blocks))
-    worth = _worth(blocks, float(np.quantile(runs, q)), error) if len(blocks) > 1 else 0
-    if not worth:
+    if len(blocks) < 2:
         return None, None
-    below = bdtr(np.arange(worth + 1.0), worth, q)  # [k] = P(Bin ≤ k)
-    low = int(np.searchsorted(below, error / 2, side="right"))  # P(Bin < low) ≤ ε/2
-    high = int(np.searchsorted(below, 1 - error / 2)) + 1  # P(Bin < high) ≥ 1 - ε/2
-    n = len(runs)
-    return (
-        float(runs[max(low * n // worth - 1, 0)]) if low else None,
-        float(runs[-(-high * n // worth) - 1]) if high <= worth else None,
-    )
+    runs, S = np.sort(np.concatenate(blocks)), len(blocks)
+    n, estimate = len(runs), float(np.quantile(runs, q))
+    most = int(n * (ndtri(1 - error / 2) / stdtrit(S - 1, 1 - error / 2)) ** 2)
+    m = int(most / _design(blocks, estimate))
+    low, high = _ranks(m, q, error)
+    shortest = float(runs[max(low * n // m - 1, 0)]) if low else None
+    if high <= m:
+        return shortest, float(runs[-(-high * n // m) - 1])
+    if _ranks(most, q, error)[1] <= most:
+        return shortest, max(estimate, _of_one_more(blocks, q, error))
+    return shortest, None
 
 
-def _worth(blocks: Sequence[Floats], ms: float, error: float) -> int:
-    """How many independent runs say as much about the share of those that take no longer."""
+def _ranks(m: int, q: float, error: float) -> tuple[int, int]:
+    """l and u among m independent runs; 0 and m + 1 are ranks that they lack."""
+    at_most = bdtr(np.arange(m + 1.0), m, q)  # [k] = P(Bin ≤ k)
+    low = int(np.searchsorted(at_most, error / 2, side="right"))  # P(Bin < low) ≤ ε/2
+    return low, int(np.searchsorted(at_most, 1 - error / 2)) + 1  # P(Bin < high) ≥ 1 - ε/2
+
+
+def _design(blocks: Sequence[Floats], ms: float) -> float:
+    """D, from the shares of runs that take less."""
     counts = np.array([len(block) for block in blocks])
-    shares = np.array([np.mean(block <= ms) for block in blocks])
+    shares = np.array([np.mean(block < ms) for block in blocks])
     n, S = int(counts.sum()), len(blocks)
     p = float(counts @ shares) / n
     spread = S / (S - 1) * float(np.sum((counts * (shares - p)) ** 2)) / n
-    design = max(1.0, spread / (p * (1 - p))) if p < 1 else 1.0
-    unsure = (ndtri(1 - error / 2) / stdtrit(S - 1, 1 - error / 2)) ** 2
-    return int(n / design * unsure)
+    return max(1.0, spread / (p * (1 - p))) if p > 0 else 1.0
+
+
+def _of_one_more(blocks: Sequence[Floats], q: float, error: float) -> float:
+    """What the quantile of another block stays below."""
+    logs, S = np.log([np.quantile(block, q) for block in blocks]), len(blocks)
+    reach = float(stdtrit(S - 1, 1 - error / 2)) * float(np.std(logs, ddof=1))
+    return math.exp(float(np.mean(logs)) + reach * math.sqrt(1 + 1 / S))

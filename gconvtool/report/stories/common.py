@@ -67,7 +67,8 @@ def tail(timing: Timing, gates: Sequence[Gate]) -> Iterator[Fact]:
     if any(gate.name == "max_p95" for gate in gates):
         bounds = (timing.p95_low_ms, timing.p95_high_ms)
         low, high = ("?" if ms is None else words.decimal(ms) for ms in bounds)
-        yield "p95", f"of {timing.path} {low}–{high} ms (95 %), single runs"
+        few = "" if timing.p95_high_ms else "; too few for an upper bound: a longer budget helps"
+        yield "p95", f"of {timing.path} {low}–{high} ms (95 %), single runs{few}"
 
 
 def placement(placed: Mapping[str, Mapping[str, Placed]], provider: str) -> Iterator[Fact]:
