@@ -148,6 +148,17 @@ def test_nothing_to_convert_is_an_error_with_the_reasons(folder):
     assert not (folder / "out.onnx").exists()
 
 
+def test_a_convolution_of_no_groups_is_not_said_to_be_none(folder):
+    network = onnx.load(folder / "net.onnx")
+    for node in network.graph.node:
+        if node.op_type == "Conv":
+            del node.attribute[:]
+            node.attribute.append(onnx.helper.make_attribute("group", 0))
+    onnx.save(network, folder / "net.onnx")
+    with pytest.raises(InputError, match=r"converted: its weight does not fit its groups"):
+        converted(folder, Grouped(2), data=None)
+
+
 def test_provenance_is_in_the_models_metadata(folder):
     converted(folder, Separable(2), samples=20, seed=5)
     entry = {p.key: p.value for p in onnx.load(folder / "out.onnx").metadata_props}["gconvtool"]

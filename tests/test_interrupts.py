@@ -118,5 +118,5 @@ def test_the_program_ends_in_one_line_and_one_document(moment):
     call = [sys.executable, "-c", PRESSED, moment, *words]
     answer = subprocess.run(call, capture_output=True, text=True, check=False, timeout=60)
     assert answer.returncode == 130
-    assert answer.stderr == "error: interrupted; nothing was written\n"
+    assert answer.stderr == "error: interrupted; no file is half-written\n"
     assert json.loads(answer.stdout)["exit_code"] == 130

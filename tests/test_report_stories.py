@@ -159,6 +159,16 @@ def test_outputs_are_told_apart():
 
 def test_a_warning_is_told_once():
     assert stories.of(RANKING).warnings == ("a noisy neighbour",)
+    alone = (replace(RANKING.comparisons[0], warnings=("a stray cat",)), *RANKING.comparisons[1:])
+    assert stories.of(replace(RANKING, comparisons=alone)).warnings == (
+        "small.onnx: a stray cat",
+        "tiny.onnx; half.onnx; big.onnx: a noisy neighbour",
+    )
+    one = GRID.cells[1]
+    doubtful = replace(one, comparison=replace(one.comparison, warnings=("a stray cat",)))
+    cells = (GRID.cells[0], doubtful, *GRID.cells[2:])
+    told = stories.of(replace(GRID, cells=cells)).warnings
+    assert "batch 1, 2 threads: a stray cat" in told
     assert stories.of(COMPARISON).warnings == ("a noisy neighbour",)
 
 

@@ -112,7 +112,7 @@ def _given(group: Any, name: str) -> dict[str, dict[str, Any]]:
 
 def interrupted(words: Sequence[str]) -> int:
     """Say what an interruption leaves behind; returns the exit code."""
-    said = KEPT if _command(words) == "sweep" else "nothing was written"
+    said = KEPT if _command(words) == "sweep" else "no file is half-written"
     return _answer(GconvError(f"interrupted; {said}"), INTERRUPTED, words)
 
 

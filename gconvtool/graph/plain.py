@@ -25,7 +25,7 @@ from gconvtool.fit.transposed import turned
 from gconvtool.graph.bodies import fresh, home, named
 from gconvtool.graph.carriers import is_constant
 from gconvtool.graph.parts import Numbers, array
-from gconvtool.graph.sites import conv_site, misfit, not_stored, renamed
+from gconvtool.graph.sites import MISFIT, conv_site, misfit, not_stored, renamed
 
 FLOATING = "fV"
 """Kinds of numpy's types; V has those of bfloat16."""
@@ -111,7 +111,7 @@ def look(name: str, node: ir.Node) -> Plain | Skip:
     """A convolution whose weight is constant, whoever else reads that, or why it cannot be used."""
     site = conv_site(node)
     if site is None or site.filters % site.groups:
-        return Skip("its weight does not fit its groups")
+        return Skip(MISFIT)
     if contradiction := misfit(node, site):
         return contradiction
     weight = array(node.inputs[1])

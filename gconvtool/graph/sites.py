@@ -48,6 +48,7 @@ UNTOUCHED = {
     "QLinearConv": QUANTISED,
 }
 """Convolutions that are left alone, and why."""
+MISFIT = "its weight does not fit its groups"
 CHANNELS_LAST = ("NhwcConv", "NhwcFusedConv")
 FLATTENING = ("Flatten", "Reshape", "Squeeze")
 PASSING = ("Dropout", "Identity")
@@ -172,7 +173,7 @@ def _refusal(node: ir.Node) -> Skip | None:
     if weight and weight.dtype and not weight.dtype.is_floating_point():
         return Skip("its weight is not of floating-point numbers")
     site = conv_site(node)
-    return None if site is None else misfit(node, site)
+    return Skip(MISFIT) if site is None else misfit(node, site)
 
 
 def misfit(node: ir.Node, site: ConvSite) -> Skip | None:

@@ -63,7 +63,9 @@ def rewrite(request: Request, drawn: Split | None = None) -> Rewritten:
     before = count(network, counting)
     prepared = _prepared(request)
     _require_steps(
-        prepared.plan.kept, bool(prepared.plan.steps) or request.asks_exact, network.name
+        prepared.plan.kept or prepared.ground.refused,
+        bool(prepared.plan.steps) or request.asks_exact,
+        network.name,
     )
     work = prepared.ground.base.clone()
     # Threads of the BLAS wait for each other by spinning: on a busy machine, many small products

@@ -37,7 +37,7 @@ def calibration(result: Calibration) -> Story:
         (common.trial(f"{found.a.path} against itself", found),),
         f"A true difference of {_percent(result.detectable)} would be found in 9 of 10 runs like "
         f"this {words.setting(found.provider, found.threads)}",
-        warnings=common.warnings([found]),
+        warnings=common.warnings([("", found)]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gconvtool.report import words
 from gconvtool.report.stories.layers import layer_part
@@ -94,10 +94,17 @@ def trial(name: str, result: Comparison) -> Trial:
     return Trial(name, result.gates, figures)
 
 
-def warnings(found: Iterable[Comparison]) -> tuple[str, ...]:
-    """What has to be said of comparisons, once each."""
-    every = ((*one.warnings, *one.judgement.warnings, *one.measurement.warnings) for one in found)
-    return tuple(dict.fromkeys(warning for part in every for warning in part))
+def warnings(found: Sequence[tuple[str, Comparison]]) -> tuple[str, ...]:
+    """What has to be said of comparisons, once each, and of which where not of all."""
+    told: dict[str, list[str]] = {}
+    for name, one in found:
+        every = (*one.warnings, *one.judgement.warnings, *one.measurement.warnings)
+        for warning in dict.fromkeys(every):
+            told.setdefault(warning, []).append(name)
+    return tuple(
+        warning if len(names) == len(found) else f"{'; '.join(names)}: {warning}"
+        for warning, names in told.items()
+    )
 
 
 def layers(found: LayerTimes | None, of: str = "") -> tuple[Part, ...]:

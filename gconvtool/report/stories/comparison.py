@@ -26,7 +26,7 @@ def comparison(result: Comparison) -> Story:
         (common.trial(f"{result.a.path} and {result.b.path}", result),),
         words.verdict(result),
         common.MOODS[result.judgement.verdict],
-        common.warnings([result]),
+        common.warnings([("", result)]),
     )
 
 

@@ -43,7 +43,7 @@ def grid(result: Grid) -> Story:
         tuple(common.trial(setting(cell), cell.comparison) for cell in result.cells),
         _verdict(result.cells),
         _mood(result.cells),
-        common.warnings(cell.comparison for cell in result.cells),
+        common.warnings([(setting(cell), cell.comparison) for cell in result.cells]),
     )
 
 

@@ -42,7 +42,7 @@ def ranking(result: Ranking) -> Story:
         tuple(common.trial(one.b.path, one) for one in found),
         f"{verdict} {words.setting(first.provider, first.threads)}, batch {first.batch}",
         mood,
-        common.warnings(found),
+        common.warnings([(one.b.path, one) for one in found]),
     )
 
 
