@@ -39,7 +39,7 @@ def _check_target(path: Path, sources: Iterable[Path], force: bool) -> None:
     if path.is_dir():
         raise InputError(f"{path}: a folder; name a file, for example {path / 'model.onnx'}")
     if path.exists() and any(path.samefile(source) for source in sources if source.exists()):
-        raise InputError(f"{path}: the input model or its data, which are never changed")
+        raise InputError(f"{path}: this call reads it, and what it reads is never changed")
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: a device or a pipe; name a file")
     if os.path.lexists(path) and not force:

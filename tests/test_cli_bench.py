@@ -253,6 +253,7 @@ class TestBaselines:
         baseline = seen["baseline"]
         assert isinstance(baseline, Baseline)
         assert baseline.speedup == Interval(**saved["speedup"])
+        assert baseline.macs == saved["models"]["a"]["macs"]
         assert (baseline.path, baseline.provider, baseline.threads, baseline.batch) == (
             "b.json", "cpu", 1, 1,
         )  # fmt: skip

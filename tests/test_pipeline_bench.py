@@ -457,6 +457,14 @@ class TestBaseline:
         assert found.baseline.differences
         assert "base.json is from another machine" in found.warnings[1]
 
+    def test_another_model_a_is_told(self, pair):
+        usual = bench(*pair, baseline=self.baseline())
+        macs = usual.macs[0].macs
+        assert bench(*pair, baseline=self.baseline(macs=macs)).warnings == usual.warnings
+        found = bench(*pair, baseline=self.baseline(macs=macs + 1))
+        (told,) = set(found.warnings) - set(usual.warnings)
+        assert f"model A had {macs + 1:,} MACs then and has {macs:,} now" in told
+
     def test_another_machine_may_be_refused(self, stage, pair):
         other = replace(self.HERE, processor="another one")
         baseline = self.baseline(machine=other, host_mismatch="fail")

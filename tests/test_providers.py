@@ -86,6 +86,10 @@ def test_tensorrt_leaves_nodes_to_cuda_and_that_to_the_cpu():
         ("CUDAExecutionProvider", {"use_tf32": "0"}),
         ("CPUExecutionProvider", {}),
     ]
+    assert providers.chain(here, "tensorrt", {"device_id": "1"})[1:] == [
+        ("CUDAExecutionProvider", {"use_tf32": "0", "device_id": "1"}),
+        ("CPUExecutionProvider", {}),
+    ]
     assert [name for name, _ in providers.chain(runtime(ALL[0]), "tensorrt", {})] == [
         "TensorrtExecutionProvider",
         "CPUExecutionProvider",

@@ -38,6 +38,7 @@ def read(name: str, mismatch: Literal["warn", "fail"]) -> Baseline:
         found.threads,
         found.batch,
         mismatch,
+        found.macs[0].macs,
     )
 
 

@@ -20,7 +20,10 @@ HostMismatch = Literal["warn", "fail"]
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is kept of an earlier comparison, and what to do where the machine is another one."""
+    """What is kept of an earlier comparison, and what to do where the machine is another one.
+
+    `macs` are A's, by which another A, or one of another size, is told.
+    """
 
     path: str
     speedup: Interval
@@ -29,6 +32,7 @@ class Baseline:
     threads: int
     batch: int
     host_mismatch: HostMismatch = "warn"
+    macs: int | None = None
 
     @property
     def least(self) -> float:
@@ -69,6 +73,15 @@ class Baseline:
         return (
             f"--baseline {self.path} is from another machine ({'; '.join(differences)}): speedups "
             "are compared all the same, but may differ for that alone",
+        )
+
+    def other_model(self, macs: int) -> tuple[str, ...]:
+        """What has to be said where A is not what it was; B may have changed, A is the measure."""
+        if self.macs in (None, macs):
+            return ()
+        return (
+            f"--baseline {self.path}: model A had {self.macs:,} MACs then and has {macs:,} now: "
+            "speed-ups over another model, or at another size, say little; save a new one",
         )
 
     def check(self, now: Interval, differences: tuple[str, ...]) -> BaselineCheck:

@@ -90,7 +90,7 @@ def bench(
     if baseline is None:
         return contest([duel], terms, noise, terms.gates.speedups)[0]
     baseline.require_alike(duel.provider, terms.granted, duel.course.batch)
-    noise += baseline.doubts(differences)
+    noise += (*baseline.doubts(differences), *baseline.other_model(duel.macs[0].macs))
     (found,) = contest([duel], terms, noise, (*terms.gates.speedups, baseline.least))
     found = replace(found, baseline=baseline.check(found.judgement.speedup, differences))
     return replace(found, gates=decide(terms.gates, found))

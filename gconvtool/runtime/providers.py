@@ -38,6 +38,8 @@ EXACT: Mapping[str, Mapping[str, str]] = {"cuda": {"use_tf32": "0"}}
 and two models would be compared by what that rounds away."""
 NEXT: Mapping[str, tuple[str, ...]] = {"tensorrt": ("cuda",)}
 """Who takes what a provider leaves, before the CPU does."""
+DEVICE = "device_id"
+"""Whoever takes what a provider leaves has to be on the same one."""
 REPLAYING = "trt_cuda_graph_enable"
 """TensorRT's runs become a graph with this, all of them: those on other inputs, too."""
 NVIDIA = ("cuda", "tensorrt")
@@ -104,10 +106,12 @@ def chain(runtime: ModuleType, name: str, options: Mapping[str, str]) -> Chain:
             "see --session-option"
         )
     here = built_in(runtime)
-    following = [one for one in (*NEXT.get(name, ()), "cpu") if one in here and one != name]
+    following = [one for one in NEXT.get(name, ()) if one in here]
+    device = {key: value for key, value in options.items() if key == DEVICE}
     return [
-        (here[one], {**EXACT.get(one, {}), **(options if one == name else {})})
-        for one in (name, *following)
+        (here[name], {**EXACT.get(name, {}), **options}),
+        *((here[one], {**EXACT.get(one, {}), **device}) for one in following),
+        *(((here["cpu"], {}),) if name != "cpu" and "cpu" in here else ()),
     ]
 
 
