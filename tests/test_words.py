@@ -197,6 +197,10 @@ def test_the_provider_is_named():
         (Gate("min_agreement", 0.99, 0.985, False), "--min-agreement 99%: FAILED (98.50 %)"),
         (Gate("min_snr", 30, 29.999, False), "--min-snr 30: FAILED (29.999 dB)"),
         (Gate("min_snr", 30, None, True), "--min-snr 30: held (no difference)"),
+        (
+            Gate("max_relative_error", 0.1, None, False),
+            "--max-relative-error 10%: FAILED (infinitely far, since A's are zeros)",
+        ),
         (Gate("max_p95", 0.0137, 0.0139, False), "--max-p95 0.0137: FAILED (0.0139 ms)"),
         (Gate("max_abs", 1e-5, 0.0, True), "--max-abs 1e-05: held (0.00)"),
         (Gate("max_abs", 1e-5, 1e-5, True), "--max-abs 1e-05: held (1e-05)"),

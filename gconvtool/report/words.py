@@ -39,6 +39,13 @@ UNITS: Mapping[str, str] = {
 """Gates whose limits are fractions."""
 SHARES = ("max_relative_error", "min_agreement", "max_regression")
 """Gates whose limits are shares. All others limit whole numbers."""
+OF_ZEROS = "infinitely far, since A's are zeros"
+WITHOUT_VALUE: Mapping[tuple[str, bool | None], str] = {
+    ("min_snr", True): "no difference",
+    ("min_snr", False): OF_ZEROS,
+    ("max_relative_error", False): OF_ZEROS,
+}
+"""What is found where there is no number for it."""
 BASELINE = "max_regression"
 """The gate that comes with a baseline, and is no option."""
 STACK = 24
@@ -312,9 +319,8 @@ def limit(answer: Gate) -> str:
 def gate_value(answer: Gate) -> str:
     """What was found, in the unit of the limit and with enough digits to tell it from that."""
     if answer.value is None:
-        if answer.name == "min_snr" and answer.passed:
-            return "no difference"
-        return "more than none" if answer.passed is False else "unknown"
+        other = "more than none" if answer.passed is False else "unknown"
+        return WITHOUT_VALUE.get((answer.name, answer.passed), other)
     if answer.name in UNITS:
         return f"{_apart(answer.value, answer.limit)}{UNITS[answer.name]}"
     if answer.name in SHARES:
