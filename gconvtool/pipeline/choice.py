@@ -5,7 +5,9 @@ the original one (symmetric), or to nothing but its own weights (data-free). The
 construction, but only on the samples that it was fitted to. Its training error is about the least
 that any weights of the recipe could have, so only where its error on held-out samples is clearly
 above that can another fit be better; then all are tried, and the held-out samples decide. They are
-few, so the asymmetric fit stays where another one is hardly better.
+few, so the asymmetric fit stays where another one is hardly better. Moments of float32 activations
+cannot tell errors below their rounding apart: there, weights that have the structure already stay
+as they are, which is right on every input.
 
 Fits to data lean on the weights that were there (`fit.moments`, for whole maps `fit.leaning`).
 """
@@ -34,6 +36,10 @@ CLOSE = 1.1
 """Held-out over training error up to which no other fit is tried."""
 CLEAR = 0.9
 """Held-out error, as a share of the first fit's, from which on another one is better."""
+ROUNDING = 5e-7
+"""Errors that moments of float32 numbers cannot tell from none."""
+HELD = 1e-10
+"""The energy that weights lose, at most, to a structure that they have already."""
 UNVARIED = "its output does not vary on the held-out samples; give more, or more diverse ones"
 
 
@@ -52,6 +58,8 @@ def best(fitter: Fitter | WholeMapFitter, sight: Sight, fits: tuple[Fit, ...]) -
     if flaw := sight.flaw():
         return flaw
     tried = list(_tried(fitter, sight, fits))
+    if tried[0].error <= ROUNDING and "data-free" in fits and fitter.blind().error <= HELD:
+        return fitter.fitted("data-free", sight.asymmetric(), sight.judged())
     least = min(tried, key=lambda fitted: fitted.error)
     if not np.isfinite(least.error):
         return Skip(UNVARIED)
