@@ -9,9 +9,9 @@ from itertools import product
 import numpy as np
 import onnx
 import onnx_ir as ir
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import Numbers, ort, proto
+from often import often
 
 from gconvtool import analyze
 from gconvtool.results import Analysis
@@ -152,8 +152,7 @@ def _counted(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int
     return sum(taps for _ in np.ndindex(*meets))
 
 
-@settings(max_examples=400)
-@given(networks())
+@often(60, 400, networks())
 def test_a_random_network_costs_what_loops_over_its_run_count(
     made: tuple[tuple[int, ...], Network],
 ) -> None:
@@ -180,8 +179,7 @@ def _agree(
     assert shown == {name: shapes[name] for name in shown}
 
 
-@settings(max_examples=100)
-@given(networks())
+@often(25, 100, networks())
 def test_a_random_network_of_open_size_has_a_formula_of_that_cost(
     made: tuple[tuple[int, ...], Network],
 ) -> None:

@@ -45,7 +45,7 @@ def desk(tmp_path, monkeypatch, capfd):
 def quick(call: str) -> list[str]:
     """A call with the least time to measure in."""
     runs = call.startswith("bench") and not call.startswith("bench report")
-    return [*shlex.split(call), *(["--time-budget", "1"] if runs else [])]
+    return [*shlex.split(call), *(["--time-budget", "1", "--threads", "1"] if runs else [])]
 
 
 def test_there_are_calls_to_try():
@@ -113,7 +113,7 @@ def test_the_action_measures_and_reports(desk):
         "MODELS": "model.onnx small.onnx",
         "DATA": "test.npz",
         "GATES": "--max-accuracy-drop 0 --min-speedup 0",
-        "ARGS": "--time-budget 1 -o gconvtool.xml",
+        "ARGS": "--time-budget 1 --threads 1 -o gconvtool.xml",
         "GITHUB_ACTIONS": "true",
         "GITHUB_STEP_SUMMARY": str(summary),
     }

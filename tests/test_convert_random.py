@@ -95,7 +95,7 @@ CHECKS = (check_blind, check_walk, check_fit)
 
 
 @pytest.mark.parametrize("done", CHECKS)
-@settings(max_examples=30, phases=PHASES)
+@settings(max_examples=8, phases=PHASES)
 @given(drawing=networks())
 def test_any_network_that_can_be_converted_without_loss_is(
     done: Callable[[Drawing], None], drawing: Drawing

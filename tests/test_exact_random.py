@@ -54,7 +54,7 @@ def check(drawing: Drawing) -> None:
         require_close(drawing, before, made["exact and split"], most, nets.run)
 
 
-@settings(max_examples=30, phases=PHASES)
+@settings(max_examples=8, phases=PHASES)
 @given(drawing=networks())
 def test_no_exact_rewrite_changes_a_network(drawing: Drawing) -> None:
     check(drawing)

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from often import often
 
 from gconvtool.fit.blocks import balanced_parts
 from gconvtool.fit.factor import (
@@ -34,14 +34,14 @@ def seen(seed: int, rows: int = 500) -> tuple[np.ndarray, Moments]:
     return kernel, replace(Moments.of(x, x @ kernel.T + 2), count=10**6)
 
 
-@given(SEEDS)
+@often(12, 100, SEEDS)
 def test_full_rank_leaves_no_error(seed):
     _, moments = seen(seed)
     factors = separable(moments, TAPS, rank=TAPS)
     assert moments.error(factors.kernel(), factors.bias) < 1e-6
 
 
-@given(SEEDS, st.integers(1, TAPS))
+@often(12, 100, SEEDS, st.integers(1, TAPS))
 def test_weights_of_low_rank_are_found_again(seed, rank):
     rng = np.random.default_rng(seed)
     weight = np.einsum(
@@ -51,8 +51,7 @@ def test_weights_of_low_rank_are_found_again(seed, rank):
     assert moments.error(separable(moments, TAPS, rank).kernel()) < 1e-8
 
 
-@settings(max_examples=30)
-@given(SEEDS)
+@often(6, 30, SEEDS)
 def test_error_never_rises_with_rank_or_with_sweeps(seed):
     _, moments = seen(seed)
 
@@ -72,7 +71,7 @@ def test_data_aware_beats_weights_alone_on_correlated_data():
     assert moments.error(separable(moments, TAPS, 1).kernel()) < 0.7 * moments.error(blind)
 
 
-@given(SEEDS)
+@often(12, 100, SEEDS)
 def test_a_group_is_a_least_squares_of_its_own(seed):
     _, moments = seen(seed)
     grouping = Grouping(np.array([[0, 2, 5], [1, 3, 4]]), np.array([[0, 1, 2, 6], [3, 4, 5, 7]]))
@@ -108,7 +107,7 @@ def test_no_tiny_weights_come_out():
         assert not np.any((part != 0) & (np.abs(part) < SMALLEST))
 
 
-@given(SEEDS)
+@often(12, 100, SEEDS)
 def test_permuting_the_channels_permutes_the_fit(seed):
     kernel, _ = seen(seed)
     order = np.random.default_rng(seed).permutation(C)
@@ -126,7 +125,7 @@ def in_groups(groups: int) -> np.ndarray:
     return np.arange(C).reshape(groups, -1)
 
 
-@given(SEEDS)
+@often(12, 100, SEEDS)
 def test_full_width_leaves_no_error(seed):
     _, moments = seen(seed)
     for groups in (1, 2, 3):
@@ -134,8 +133,7 @@ def test_full_width_leaves_no_error(seed):
         assert moments.error(factors.kernel(), factors.bias) < 1e-6
 
 
-@settings(max_examples=30)
-@given(SEEDS, st.sampled_from([1, 2, 3, 6]))
+@often(6, 30, SEEDS, st.sampled_from([1, 2, 3, 6]))
 def test_error_never_rises_with_the_width(seed, groups):
     _, moments = seen(seed)
     errors = [
@@ -145,7 +143,7 @@ def test_error_never_rises_with_the_width(seed, groups):
     assert all(b <= a + 1e-4 for a, b in pairwise(errors))
 
 
-@given(SEEDS)
+@often(12, 100, SEEDS)
 def test_a_bottleneck_of_single_channels_is_separable(seed):
     _, moments = seen(seed)
     channels = np.random.default_rng(seed).permutation(C)[:, None]
@@ -155,7 +153,7 @@ def test_a_bottleneck_of_single_channels_is_separable(seed):
     assert moments.error(one.kernel()) == pytest.approx(moments.error(other.kernel()), abs=0.02)
 
 
-@given(SEEDS, st.integers(1, 4))
+@often(12, 100, SEEDS, st.integers(1, 4))
 def test_low_rank_is_the_best_there_is(seed, width):
     rng = np.random.default_rng(seed)
     weight = rng.standard_normal((N, C * TAPS))
@@ -165,8 +163,7 @@ def test_low_rank_is_the_best_there_is(seed, width):
     assert moments.error(kernel) == pytest.approx((tail**2).sum() / (weight**2).sum(), rel=1e-6)
 
 
-@settings(max_examples=30)
-@given(SEEDS)
+@often(6, 30, SEEDS)
 def test_pointwise_first_finds_kernels_of_low_rank_and_gets_better_with_rank(seed):
     _, moments = seen(seed)
     errors = [moments.error(pointwise_first(moments, TAPS, r).kernel()) for r in (1, 2, 3, TAPS)]
@@ -178,7 +175,7 @@ def test_pointwise_first_finds_kernels_of_low_rank_and_gets_better_with_rank(see
     assert known.error(pointwise_first(known, TAPS, 2).kernel()) < 1e-6
 
 
-@given(SEEDS)
+@often(12, 100, SEEDS)
 def test_a_monarch_kernel_is_found_again(seed):
     rng = np.random.default_rng(seed)
     grouping = Grouping(rng.permutation(6).reshape(2, 3), rng.permutation(N).reshape(2, 4))

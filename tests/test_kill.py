@@ -53,6 +53,7 @@ MOMENTS = [
     for count in (1, 2)
 ]
 """With a plan, two files are written: the plan's is whole before the model takes its place."""
+QUICK = ("before sync 2", "after rename 1")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,10 @@ def require_whole(folder: Path, out: Path, before: bytes | None) -> None:
     assert (folder / "net.onnx").read_bytes() == network(RESIDUAL).SerializeToString()
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param(moment, marks=() if moment in QUICK else pytest.mark.slow) for moment in MOMENTS],
+)
 @pytest.mark.parametrize(
     "before", [b"an older file", pytest.param(None, marks=pytest.mark.slow)], ids=["there", "new"]
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import permutations, product
 
 import numpy as np
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from often import often
 
 from gconvtool.graph.orders import Orders
 
@@ -15,8 +15,7 @@ SMALL = (4, 4, 2, 2)
 LARGE = (16, 16, 16, 8, 8, 4, 4, 2, 2)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.data())
+@often(40, 150, st.data())
 def test_only_what_no_orders_can_fulfil_is_refused(data: st.DataObject) -> None:
     orders = Orders(SMALL)
     worlds = list(product(*(list(permutations(range(size))) for size in SMALL)))
@@ -42,8 +41,7 @@ def test_only_what_no_orders_can_fulfil_is_refused(data: st.DataObject) -> None:
         assert found in worlds
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 25))
+@often(40, 150, st.integers(0, 10**6), st.integers(1, 25))
 def test_whatever_is_true_of_some_orders_is_taken_in(seed: int, count: int) -> None:
     """Runs of any size, and runs of runs."""
     rng = np.random.default_rng(seed)

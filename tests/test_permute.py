@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import Numbers, model, ort
+from often import often
 
 from gconvtool.fit.grouping import Grouping
 from gconvtool.fit.structure import GroupedFactors
@@ -332,8 +332,7 @@ def fewest(groupings: list[tuple[Numbers, Numbers]]) -> int:
     return min(sum(block(stream, *pair) for pair in pairs) for stream in orders)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 3), st.integers(0, 999))
+@often(10, 30, st.integers(1, 3), st.integers(0, 999))
 def test_a_residual_stage_keeps_as_few_gathers_as_can_be(blocks: int, seed: int) -> None:
     result, groupings = residual(blocks, seed)
     written = permuting(result)
@@ -564,8 +563,7 @@ class Drawing:
         self.note(f"Mul ({x}, q{number})", size)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.data())
+@often(20, 60, st.data())
 def test_any_network_computes_what_it_did(data: st.DataObject) -> None:
     drawing = Drawing(data.draw)
     result = network(drawing.body, drawing.outputs, opset=13, **drawing.weights)

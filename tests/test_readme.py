@@ -29,6 +29,7 @@ def test_two_commands_are_all_the_set_up():
     assert commands[1].endswith("pytest")
 
 
+@pytest.mark.slow
 def test_the_python_example_runs(tmp_path, monkeypatch):
     (example,) = blocks("python")
     assert len(example.strip().splitlines()) <= 12

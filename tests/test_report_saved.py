@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from helpers_cli import comparison
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from often import often
 
 from gconvtool.errors import InputError
 from gconvtool.report import document
@@ -221,8 +221,11 @@ FOREIGN = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(PLACES), FOREIGN, st.booleans()), min_size=1, max_size=3))
+@often(
+    60,
+    300,
+    st.lists(st.tuples(st.sampled_from(PLACES), FOREIGN, st.booleans()), min_size=1, max_size=3),
+)
 def test_any_damage_is_told_or_does_not_matter(damages: list[tuple[Any, Any, bool]]) -> None:
     held = copy.deepcopy(WRITTEN)
     for path, value, gone in damages:

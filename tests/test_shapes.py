@@ -14,9 +14,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume
 from hypothesis import strategies as st
 from models import model, ort, proto
+from often import often
 from onnx import TensorProto, helper, numpy_helper
 
 from gconvtool.errors import InputError
@@ -323,8 +324,9 @@ def at(value: ir.Value, sizes: Mapping[str, int]) -> tuple[int, ...]:
     )
 
 
-@settings(max_examples=60)
-@given(
+@often(
+    15,
+    60,
     steps=st.lists(st.integers(0, len(CHAIN) - 1), min_size=1, max_size=6),
     sizes=st.fixed_dictionaries(
         {"N": st.integers(1, 2), "H": st.integers(12, 70), "W": st.integers(12, 70)}

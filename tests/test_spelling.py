@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from models import Numbers, ort
 from nets import run
+from often import often
 from onnx import helper, numpy_helper
 
 from gconvtool.fit.grouping import Grouping
@@ -220,10 +221,14 @@ def transposed(draw: st.DrawFn) -> Layer:
     return replace(layer, window=tuple(window.items()), op="ConvTranspose")
 
 
-@given(
-    layers() | transposed(), st.sampled_from(list(MAKERS)), st.integers(1, 3), st.integers(0, 99)
+@often(
+    40,
+    150,
+    layers() | transposed(),
+    st.sampled_from(list(MAKERS)),
+    st.integers(1, 3),
+    st.integers(0, 99),
 )
-@settings(max_examples=150)
 def test_all_spellings_compute_what_the_kernel_does(layer, kind, rank, seed):
     if kind == "monarch":
         layer = replace(layer, kernel=(1,) * len(layer.kernel), window=())

@@ -195,7 +195,9 @@ def test_with_other_options_all_is_done_anew() -> None:
     assert swept(points=1) == first
 
 
-@pytest.mark.parametrize("moment", range(1, 6))
+@pytest.mark.parametrize(
+    "moment", [2, *(pytest.param(moment, marks=pytest.mark.slow) for moment in (1, 3, 4, 5))]
+)
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(
     moment: int, monkeypatch: pytest.MonkeyPatch, whole: dict[str, bytes]
 ) -> None:

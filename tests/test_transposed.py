@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import Numbers, ort, proto
+from often import often
 
 import gconvtool
 from gconvtool import Bottleneck, Grouped, Separable
@@ -133,8 +133,7 @@ def full_rank(layer: Layer) -> st.SearchStrategy[Recipe]:
     return st.sampled_from(recipes)
 
 
-@given(layers(), st.sampled_from(SPELLINGS), st.data())
-@settings(max_examples=120)
+@often(30, 120, layers(), st.sampled_from(SPELLINGS), st.data())
 def test_at_full_rank_nothing_changes(layer, spelling, data):
     source = layer.model()
     model = ir.from_proto(source)
@@ -155,8 +154,7 @@ def separable_weight(layer: Layer, order: str) -> Numbers:
     return mix * np.repeat(taps, layer.share, 1).reshape(channels, layer.filters, *layer.kernel)
 
 
-@given(layers(), st.sampled_from(["dw-pw", "pw-dw"]))
-@settings(max_examples=60)
+@often(15, 60, layers(), st.sampled_from(["dw-pw", "pw-dw"]))
 def test_what_is_separable_is_found_again_from_data(layer, order):
     source = layer.model(separable_weight(layer, order))
     model = ir.from_proto(source)
