@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
+from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -26,6 +28,9 @@ from gconvtool.results import FITS, Fit, SiteOutcome
 from gconvtool.runtime.calibrate import Followers, Sight, Walk
 from gconvtool.runtime.refine import Refined
 from gconvtool.spellings import Spelling
+
+Known: TypeAlias = dict[object, Fitted | Skip]
+"""Fits that were made, by all that decides them: see `_Recall`."""
 
 TOO_LARGE = "its new weights would be too large for the type of the old ones"
 MOST_MISSED = 0.5
@@ -71,16 +76,18 @@ def fit_all(
     method: Method,
     seed: int,
     progress: Callable[[str, int, int], None],
+    known: Known | None = None,
 ) -> Outcomes:
     """Fit every step of the plan and put it into `work`, in place; without a walk by weights alone.
 
-    Followers become what the site before them becomes, whose weight they share.
+    Followers become what the site before them becomes, whose weight they share. What is `known` of
+    another plan for the same walk is not fitted again, and what is fitted is known from then on.
 
     Raises:
         InputError: weights that are not finite.
     """
     outcomes = Outcomes()
-    partitions = _Partitions(streams.tied(base, _grouped(plan)))
+    partitions, recall = _Partitions(streams.tied(base, _grouped(plan))), _Recall(plan, known)
     steps = {step.site.name: step for step in plan.steps}
     following = {name for names in followers.values() for name in names}
     for name in walk.stops if walk else steps:
@@ -93,7 +100,7 @@ def fit_all(
         step = family[0]
         sight = None if walk is None else walk.visit(step.site)  # before its weights are in memory
         given = _given(step, plan) or partitions.given(step)
-        fitted = _fitted(step, base, sight, method, seed, given)
+        fitted = recall.fitted(step, partial(_fitted, step, base, sight, method, seed, given))
         most = method.most(walk is not None)
         outcomes.sites.update((s.site.name, _outcome(s, fitted, most)) for s in family)
         if isinstance(fitted, Fitted) and outcomes.sites[name].recipe is not None:
@@ -197,6 +204,25 @@ def _weight_and_bias(model: ir.Model, site: ConvSite) -> tuple[Weights, Array]:
     if site.op in HEADS:
         return heads.weight_and_bias(model, site)
     return surgery.weight_and_bias(model, site.name)
+
+
+class _Recall:
+    """A fit is decided by what flows in, which is by the recipes of all sites up to it; and groups
+    that streams share are decided by which sites are grouped at all."""
+
+    def __init__(self, plan: Plan, known: Known | None) -> None:
+        self._known = None if plan.channels else known
+        self._decided: list[object] = [tuple(_grouped(plan))]
+
+    def fitted(self, step: Candidate, make: Callable[[], Fitted | Skip]) -> Fitted | Skip:
+        """The fit of the next step, if it is known, or else a new one."""
+        self._decided.append((step.site.name, step.recipe))
+        if self._known is None:
+            return make()
+        key = tuple(self._decided)
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
 
 
 class _Partitions:

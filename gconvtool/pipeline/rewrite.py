@@ -219,7 +219,9 @@ def _fitted(request: Request, prepared: Prepared, work: ir.Model, split: Split |
             base, work, *data, batch, sites, request.settings, norms.standing(base), followers
         )
     method, seed = request.method, request.seed
-    outcomes = fit_all(plan, followers, base, work, walk, method, seed, request.progress)
+    outcomes = fit_all(
+        plan, followers, base, work, walk, method, seed, request.progress, request.known
+    )
     if split is not None and request.method.passes > 1 and outcomes.entries:
         walk = None  # what it holds is not needed any more
         outcomes.refined = _refined(request, base, work, split, tuple(outcomes.entries))

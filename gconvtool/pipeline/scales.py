@@ -132,7 +132,7 @@ class Scales:
         return _judged(self.request, self.jury.evidence, model)
 
     def made(self, picks: Picks) -> Rewritten:
-        """The real conversion of a choice."""
+        """The real conversion of a choice; what an earlier one has begun alike is not done anew."""
         return rewrite(replace(self.request, recipe=PlanFile(self.entries(picks))), self.split)
 
     def entries(self, picks: Picks) -> tuple[Entry, ...]:
@@ -168,6 +168,7 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
         VerificationError: no site has a candidate that costs less.
     """
     began_s = time.monotonic()
+    request = replace(request, known={})
     metric = None if goal.metric is None else Metric.of(goal.metric)
     split = _split(request)
     found = ground(request, every=True)
