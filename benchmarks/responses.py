@@ -4,7 +4,8 @@
 
 Every candidate of every site (of sample_models/fashion_resnet.onnx, 256 samples) is put in place
 alone, and the relative squared error E of the outputs is measured. That is compared with what is
-predicted of it, by one look a site and E ~ l, and by `gconvtool.pipeline.response` from three.
+predicted of it, by one look a site and E ~ l, and by `gconvtool.pipeline.response` from three looks
+a kind of recipe.
 Prints a Markdown table a candidate, then by which factors predictions are off.
 """
 
@@ -21,7 +22,7 @@ import onnx_ir as ir
 from gconvtool.goals import goal
 from gconvtool.pipeline import trials
 from gconvtool.pipeline.ground import Request
-from gconvtool.pipeline.response import Look, Response
+from gconvtool.pipeline.response import Look, Response, kind_of
 from gconvtool.pipeline.scales import Scales, weigh
 from gconvtool.pipeline.source import Feed, Network, silent
 from gconvtool.pipeline.trials import Trial
@@ -60,11 +61,12 @@ def main() -> None:
     said = parser.parse_args()
     scales = weighed(said.model, said.data)
     few, three = list[float](), list[float]()
-    print("| site | recipe | loss | E | by one look | by three |\n|---|---|---|---|---|---|")
+    print("| site | recipe | loss | E | by one look | by three a kind |\n|---|---|---|---|---|---|")
     for name, tried in scales.trials.items():
         errors = [measured(scales, name, trial) for trial in tried]
-        single, curve = one_look(tried, errors), scales.responses[name]
+        single, curves = one_look(tried, errors), scales.responses[name]
         for trial, error in zip(tried, errors, strict=True):
+            curve = curves[kind_of(trial.candidate.recipe)]
             known = [seen.of(trial.loss) for seen in (single, curve)]
             few.append(known[0] / error)
             three.append(known[1] / error)
@@ -73,11 +75,12 @@ def main() -> None:
     slope = [
         log(seen.looks[-1].error / seen.looks[0].error)
         / log(seen.looks[-1].loss / seen.looks[0].loss)
-        for seen in scales.responses.values()
+        for curves in scales.responses.values()
+        for seen in curves.values()
         if len(seen.looks) > 1
     ]
-    print(f"\nE goes with the power {min(slope):.2f} to {max(slope):.2f} of l, a site apart")
-    print(off("one look", few), off("three looks", three), sep="\n")
+    print(f"\nE goes with the power {min(slope):.2f} to {max(slope):.2f} of l")
+    print(off("one look", few), off("three looks a kind", three), sep="\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from gconvtool.notation import parse
 from gconvtool.pipeline import scales, trials
 from gconvtool.pipeline.ground import Ground, Request
 from gconvtool.pipeline.prices import Price, Priced
-from gconvtool.pipeline.response import Look, Response
+from gconvtool.pipeline.response import Look, Response, kind_of
 from gconvtool.pipeline.scales import NOT_WORTH, Scales
 from gconvtool.pipeline.source import Feed, Network
 from gconvtool.pipeline.trials import Trial
@@ -30,7 +30,8 @@ from gconvtool.runtime.inputs import Arrays
 HALF, QUARTER = parse("groups=2"), parse("groups=4")
 COSTS = {"a": (10.0, {HALF: 6.0, QUARTER: 3.0}), "b": (20.0, {HALF: 15.0})}
 LOSSES = {"a": {HALF: 0.1, QUARTER: 0.3}, "b": {HALF: 0.2, QUARTER: 0.4}}
-RESPONSES = {"a": Response((Look(1.0, 1.0),)), "b": Response((Look(1.0, 0.25),))}
+GROUPED = kind_of(HALF)
+RESPONSES = {n: {GROUPED: Response((Look(1.0, e),))} for n, e in (("a", 1.0), ("b", 0.25))}
 """Of straight lines through zero."""
 UNCOUNTABLE = """
 <ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]>
@@ -99,7 +100,7 @@ def test_where_a_cost_is_out_of_reach_the_cheapest_is_taken() -> None:
 
 
 def test_a_candidate_whose_outputs_are_not_finite_is_never_taken() -> None:
-    one = weighed(responses={**RESPONSES, "a": Response((Look(0.05, float("inf")),))})
+    one = weighed(responses={**RESPONSES, "a": {GROUPED: Response((Look(0.05, float("inf")),))}})
     assert recipes(one.within(float("inf"))) == {"b": HALF}
 
 
@@ -141,7 +142,7 @@ def test_all_sites_are_known_or_have_a_reason(request_: Request) -> None:
     assert found.trials.keys() == found.prices.keys() == found.responses.keys()
     assert found.trials.keys() | found.kept.keys() == found.ground.sites.keys()
     assert not found.trials.keys() & found.kept.keys()
-    assert all(seen.of(0.1) > 0 for seen in found.responses.values())
+    assert all(e.of(0.1) > 0 for of_site in found.responses.values() for e in of_site.values())
     assert {name: array.shape for name, array in found.feeds.items()} == {"x": (1, 8, 9, 9)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -16,6 +17,7 @@ from gconvtool.facts import ConvSite
 from gconvtool.menu import menu
 from gconvtool.notation import parse
 from gconvtool.pipeline.ground import Ground, Request, ground
+from gconvtool.pipeline.response import Response, kind_of
 from gconvtool.pipeline.source import Feed, Network
 from gconvtool.pipeline.trials import (
     FEWEST,
@@ -27,7 +29,7 @@ from gconvtool.pipeline.trials import (
     try_all,
 )
 from gconvtool.plan import Selection
-from gconvtool.recipes import Candidate, propose
+from gconvtool.recipes import Candidate, Separable, propose
 from gconvtool.results import Drift
 
 Tried = tuple[Request, Ground, dict[str, tuple[Trial, ...]]]
@@ -97,16 +99,28 @@ def test_what_arrives_is_the_outputs_squared_error_for_a_loss(tried: Tried) -> N
 
     found_ = responses(found, trials, judge, lambda *told: None)
     for name, candidates in trials.items():
-        losses = [trial.loss for trial in candidates]
-        assert found_[name].of(max(losses)) == pytest.approx(0.04)
-        assert found_[name].of(min(losses)) == pytest.approx(0.04)
-        assert found_[name].of(min(losses) / 2) == pytest.approx(0.02)
-    assert len(seen) == 3 * len(trials)
+        for trial in candidates:
+            of_kind = found_[name][kind_of(trial.candidate.recipe)]
+            assert of_kind.of(trial.loss) == pytest.approx(0.04)
+        separable = [t.loss for t in candidates if isinstance(t.candidate.recipe, Separable)]
+        below = found_[name][kind_of(Separable(1))].of(min(separable) / 2)
+        assert below == pytest.approx(0.02)
+    assert len(seen) == sum(map(len, trials.values()))  # none has three of a kind
     assert all(model is not found.base for model in seen)
 
 
 def drifted(error: float | None) -> tuple[Drift, ...]:
     return (Drift("y", 1, error, None, None),)
+
+
+def curves(
+    found: Ground,
+    trials: Mapping[str, tuple[Trial, ...]],
+    judge: Callable[[ir.Model], tuple[Drift, ...]],
+) -> dict[str, Response]:
+    """The responses of sites that have candidates of one kind only."""
+    seen = responses(found, trials, judge, lambda *told: None)
+    return {name: curve for name, of_site in seen.items() for curve in of_site.values()}
 
 
 def first_of(trials: dict[str, tuple[Trial, ...]]) -> dict[str, tuple[Trial, ...]]:
@@ -117,7 +131,7 @@ def first_of(trials: dict[str, tuple[Trial, ...]]) -> dict[str, tuple[Trial, ...
 def test_what_does_not_arrive_is_as_little_as_the_least_that_does(tried: Tried) -> None:
     _, found, trials = tried
     answers = iter([drifted(0.0), drifted(0.3), drifted(0.2)])
-    seen = responses(found, first_of(trials), lambda model: next(answers), lambda *told: None)
+    seen = curves(found, first_of(trials), lambda model: next(answers))
     least = min(seen["b"].of(1.0), seen["d"].of(1.0))
     assert seen["a"].of(0.5) == pytest.approx(least / 2)
     assert least > 0
@@ -126,7 +140,7 @@ def test_what_does_not_arrive_is_as_little_as_the_least_that_does(tried: Tried) 
 def test_outputs_that_are_not_finite_are_infinitely_far_off(tried: Tried) -> None:
     _, found, trials = tried
     answers = iter([(), drifted(0.3), drifted(0.2)])
-    seen = responses(found, first_of(trials), lambda model: next(answers), lambda *told: None)
+    seen = curves(found, first_of(trials), lambda model: next(answers))
     assert seen["a"].of(trials["a"][0].loss) == inf
     assert seen["b"].of(trials["b"][0].loss) < inf
 
@@ -135,8 +149,8 @@ def test_rounding_tells_nothing_of_what_arrives(tried: Tried) -> None:
     """A site that two of three candidates replace without loss: the third one is looked at."""
     _, found, trials = tried
     losses = (1e-14, 0.25, 1e-15)
-    lossless = {"d": tuple(map(_losing, trials["d"], losses))}
-    seen = responses(found, lossless, lambda model: drifted(0.1), lambda *told: None)
+    lossless = {"d": tuple(_losing(trials["d"][0], loss) for loss in losses)}
+    seen = curves(found, lossless, lambda model: drifted(0.1))
     assert seen["d"].looks == ((0.25, pytest.approx(0.01)),)
 
 
@@ -177,7 +191,7 @@ def test_a_last_layer_passes_on_all_that_it_loses(tmp_path: Path) -> None:
     centred = a - a.mean((0, 2, 3), keepdims=True)
     assert trial.loss == pytest.approx(np.sum((b - a) ** 2) / np.sum(centred**2), rel=1e-3)
     error = float(np.linalg.norm(b - a) / np.linalg.norm(a))
-    seen = responses(found, {"y": made["y"]}, lambda m: drifted(error), lambda *told: None)
+    seen = curves(found, {"y": made["y"]}, lambda m: drifted(error))
     assert seen["y"].of(1.0) == pytest.approx(np.sum(centred**2) / np.sum(a**2), rel=1e-3)
 
 

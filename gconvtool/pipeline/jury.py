@@ -72,16 +72,6 @@ class Jury:
         scores = None if self.score is None or after is None else (self.score, after)
         return Evidence(drifts, scores)
 
-    def glance(self, converted: Session) -> Evidence:
-        """Of every output, over the held-out samples alone, without a score.
-
-        Raises:
-            VerificationError: its outputs are not finite.
-        """
-        part, before = self._parts[0], self._made[0]
-        made = self._run(converted, part)
-        return Evidence(compare(_replayed(before), _replayed(made), self._feeds(part)))
-
     def _before(self) -> Iterator[Outputs]:
         for made in self._made:
             yield from made
@@ -121,6 +111,22 @@ class Jury:
             _joined([getattr(part, what) for part in self._parts]) for what in ("labels", "target")
         )
         return Reference(self._parts[0].source, labels, target)
+
+
+class Glance:
+    """How far outputs move on some samples, whatever that means for those who use them."""
+
+    def __init__(self, original: Session, part: Data, batch: Batch) -> None:
+        self._feeds = list(_whole(part, batch).batches(batch))
+        self._made = [original.run(feeds) for feeds in self._feeds]
+
+    def evidence(self, converted: Session) -> Evidence:
+        """Of every output.
+
+        Raises:
+            VerificationError: its outputs are not finite.
+        """
+        return Evidence(compare(_replayed(self._made), converted.run, self._feeds))
 
 
 def _whole(part: Data, batch: Batch) -> Data:

@@ -41,7 +41,7 @@ RACES = 3
 """Of the whole, until it is faster for certain; and conversions until a cost is low enough."""
 REAL_STEP = 3.0
 """The most by which the budget of what is really made changes at once."""
-LONG_S = 180.0
+LONG_S = 200.0
 """Once a search took this long and something holds, nothing more is made."""
 BUDGETS = 40
 """That are tried; most lead to a choice that was judged before."""

@@ -29,9 +29,9 @@ from gconvtool.limits import CostLimit, Evidence, Goal, Limit
 from gconvtool.menu import menu
 from gconvtool.pipeline import trials as trying
 from gconvtool.pipeline.ground import Ground, Request, ground
-from gconvtool.pipeline.jury import Jury
+from gconvtool.pipeline.jury import Glance, Jury
 from gconvtool.pipeline.prices import Prices, counted, timed
-from gconvtool.pipeline.response import Response
+from gconvtool.pipeline.response import Responses, kind_of
 from gconvtool.pipeline.rewrite import Rewritten, rewrite
 from gconvtool.pipeline.source import BATCH, count
 from gconvtool.pipeline.trials import Offers, Trial
@@ -45,6 +45,9 @@ from gconvtool.runtime.session import Session
 
 Picks = Mapping[str, Trial]
 Trials = Mapping[str, tuple[Trial, ...]]
+LOOK_MACS, FEWEST_LOOKED_AT = 2 * 10**12, 4
+"""What all looks at single sites may multiply, since time would not be the same twice; and samples
+of each, at least."""
 NOT_WORTH = "what it would save is not worth what would be lost"
 
 
@@ -62,7 +65,7 @@ class Scales:
     split: Split
     jury: Jury
     trials: Trials
-    responses: Mapping[str, Response]
+    responses: Mapping[str, Responses]
     prices: Prices
     kept: Mapping[str, Skip]
     macs: int
@@ -106,7 +109,7 @@ class Scales:
 
     def loss(self, picks: Picks) -> float:
         """The squared error that a choice is thought to leave at the outputs."""
-        return sum(self.responses[name].of(trial.loss) for name, trial in picks.items())
+        return sum(self._arriving(name, trial) for name, trial in picks.items())
 
     def _options(self) -> list[list[Option]]:
         """To stay as it is, and the candidates, for every site in order."""
@@ -117,7 +120,11 @@ class Scales:
 
     def _option(self, name: str, trial: Trial) -> Option:
         price = self.prices[name].then.get(trial.candidate.recipe)
-        return Option(price, self.responses[name].of(trial.loss))
+        return Option(price, self._arriving(name, trial))
+
+    def _arriving(self, name: str, trial: Trial) -> float:
+        """The squared error that a candidate leaves at the outputs, all else as it is."""
+        return self.responses[name][kind_of(trial.candidate.recipe)].of(trial.loss)
 
     def _picks(self, choice: Choice) -> Picks:
         taken = zip(self.prices, choice.picks, strict=True)
@@ -195,7 +202,7 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
         split=split,
         jury=jury,
         trials=trials,
-        responses=_responses(request, found, jury, trials),
+        responses=_responses(request, found, split, trials, before.macs),
         prices={name: priced.prices[name] for name in trials},
         kept={**kept, **idle, **misfits},
         macs=before.macs,
@@ -258,10 +265,18 @@ def _tried(
 
 
 def _responses(
-    request: Request, found: Ground, jury: Jury, trials: Trials
-) -> Mapping[str, Response]:
+    request: Request, found: Ground, split: Split, trials: Trials, macs: int
+) -> Mapping[str, Responses]:
+    """By looks at held-out samples: as many as there are, or as there is time for."""
+    network = request.network
+    looks = sum(len(list(trying.looked_at(tried))) for tried in trials.values())
+    batch = network.batch(BATCH)
+    samples = max(FEWEST_LOOKED_AT, batch.samples * batch.fixed, LOOK_MACS // max(1, looks * macs))
+    original = Session(network.packed(), threads=request.threads, name=network.name)
+    glance = Glance(original, split.held_out.take(slice(samples)), batch)
+
     def judge(model: ir.Model) -> Sequence[Drift]:
-        return _judged(request, jury.glance, model).drifts
+        return _judged(request, glance.evidence, model).drifts
 
     return trying.responses(found, trials, judge, request.progress)
 

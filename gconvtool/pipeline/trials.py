@@ -2,9 +2,9 @@
 
 A candidate is fitted to what flows in the original network, and loses the share l of its site's
 output that it misses on held-out samples. What of that arrives is looked at for a few candidates a
-site: with one of them in place and all else as it was, the outputs have a relative squared error E,
-and between them E(l) is a curve (`response`). Errors of several sites add up as if they were
-independent,
+site and kind of recipe: with one of them in place and all else as it was, the outputs have a
+relative squared error E, and between them E(l) is a curve (`response`). Errors of several sites add
+up as if they were independent,
 
     E ≈ Σ E(l)
 
@@ -14,9 +14,11 @@ does not show at the outputs is taken to arrive as little as the least that does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from math import inf, isfinite, log, sqrt
 
 import numpy as np
@@ -29,7 +31,7 @@ from gconvtool.graph import surgery
 from gconvtool.pipeline.choice import UNVARIED, Fitted
 from gconvtool.pipeline.fits import TOO_LARGE, fitter, put
 from gconvtool.pipeline.ground import Ground, Request
-from gconvtool.pipeline.response import Look, Response, response
+from gconvtool.pipeline.response import Kind, Look, Response, Responses, kind_of, response
 from gconvtool.pipeline.source import BATCH
 from gconvtool.recipes import Candidate, weights
 from gconvtool.results import Drift
@@ -99,19 +101,32 @@ def responses(
     trials: Mapping[str, tuple[Trial, ...]],
     judge: Callable[[ir.Model], Sequence[Drift]],
     told: Callable[[str, int, int], None],
-) -> Mapping[str, Response]:
-    """What losses do to the worst output, by site; infinite where outputs are not finite."""
-    found: dict[str, Response | None] = {}
+) -> Mapping[str, Responses]:
+    """What losses do to the worst output, by site and kind of recipe; infinite where outputs are
+    not finite."""
+    found: dict[str, dict[Kind, Response | None]] = {}
     for done, (name, tried) in enumerate(trials.items()):
         told(f"judging {name}", done, len(trials))
-        looks = [
-            Look(max(one.loss, ROUNDING), _worst(judge(rewritten(ground, {name: one}))))
-            for one in telling(tried)
-        ]
-        found[name] = response(looks)
-    known = [seen for seen in found.values() if seen]
+        looks = defaultdict[Kind, list[Look]](list)
+        for one in looked_at(tried):
+            error = _worst(judge(rewritten(ground, {name: one})))
+            looks[kind_of(one.candidate.recipe)].append(Look(max(one.loss, ROUNDING), error))
+        found[name] = {kind: response(seen) for kind, seen in looks.items()}
+    known = [seen for of_site in found.values() for seen in of_site.values() if seen]
     least = Response((Look(1.0, min((seen.of(1.0) for seen in known), default=1.0)),))
-    return {name: seen or least for name, seen in found.items()}
+    return {n: {k: seen or least for k, seen in of_site.items()} for n, of_site in found.items()}
+
+
+def looked_at(tried: Iterable[Trial]) -> Iterator[Trial]:
+    """The candidates of a site that are put in place alone."""
+    yield from chain.from_iterable(map(telling, _by_kind(tried)))
+
+
+def _by_kind(tried: Iterable[Trial]) -> Iterable[list[Trial]]:
+    kinds = defaultdict[Kind, list[Trial]](list)
+    for trial in tried:
+        kinds[kind_of(trial.candidate.recipe)].append(trial)
+    return kinds.values()
 
 
 def _worst(drifts: Sequence[Drift]) -> float:
