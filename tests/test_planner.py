@@ -67,6 +67,7 @@ def test_a_relative_error_is_kept(data: str) -> None:
     assert made.drift[0].relative_error < 0.3  # other samples than those of the search
 
 
+@pytest.mark.slow
 def test_a_tighter_limit_costs_more(data: str) -> None:
     loose, tight = (searched(data, max_drop=most, **MACS) for most in ("0.4", "0.05"))
     assert loose.after.macs < tight.after.macs < tight.before.macs
@@ -94,6 +95,7 @@ def test_so_many_macs_are_left(data: str) -> None:
     assert made.planning.race is None
 
 
+@pytest.mark.slow
 def test_the_same_search_gives_the_same_file(data: str, tmp_path: Path) -> None:
     for name in "ab":
         limit = goal(max_drop="0.2", objective="macs")
@@ -122,6 +124,7 @@ def test_what_cannot_be_reached_is_reported_and_not_written(data: str, tmp_path:
     assert out.exists()
 
 
+@pytest.mark.slow
 def test_of_choices_that_all_lose_too_much_the_nearest_is_reported(data: str) -> None:
     nearest, other = (searched(data, max_drop=most, **MACS) for most in ("1e-12", "0.2"))
     assert nearest.planning is not None
@@ -217,6 +220,7 @@ def test_what_sites_save_is_predicted_of_the_whole(
     assert "told" in made.warnings
 
 
+@pytest.mark.slow
 def test_one_recipe_everywhere_is_taken_where_it_is_better(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +235,7 @@ def test_one_recipe_everywhere_is_taken_where_it_is_better(
     assert made.planning.holds
 
 
+@pytest.mark.slow
 def test_sites_are_given_back_where_the_whole_is_not_faster(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +249,7 @@ def test_sites_are_given_back_where_the_whole_is_not_faster(
         searched(data, max_drop="0.4")
 
 
+@pytest.mark.slow
 def test_what_is_not_certain_is_timed_again(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scales, "timed", priced(3e6, 1e6))
     monkeypatch.setattr(planner, "race", race(2.0))
@@ -285,6 +291,7 @@ def test_a_speedup_is_sought_until_the_whole_has_it(
     assert made.planning.used == "1.60x"
 
 
+@pytest.mark.slow
 def test_a_speedup_that_is_never_reached_is_not_sought_twice_with_the_same(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +325,7 @@ def test_a_score_is_kept(data: str) -> None:
     assert made.after.macs < made.before.macs
 
 
+@pytest.mark.slow
 def test_a_score_that_never_falls_allows_all(data: str) -> None:
     limit = goal(max_drop="1%", metric=lambda outputs, labels: 1.0, **MACS)
     made = gconvtool.convert(residual(), data=data, goal=limit, threads=1)
@@ -330,6 +338,7 @@ def test_a_score_that_never_falls_allows_all(data: str) -> None:
 # Other kinds of data and networks.
 
 
+@pytest.mark.slow
 def test_a_reader_is_drained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it gives is gone then: every round has the samples that were drawn first."""
     np.savez(tmp_path / "data.npz", x=images(96))
