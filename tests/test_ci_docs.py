@@ -53,6 +53,7 @@ def test_there_are_calls_to_try():
     assert {"bench", "verify"} <= set(CALLS)
 
 
+@pytest.mark.slow
 def test_every_call_has_an_answer(desk):
     """In their order, since some read what others wrote."""
     for call in CALLS:

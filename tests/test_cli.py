@@ -590,7 +590,13 @@ class TestStreams:
         assert not MOVES.search(answer.err + answer.out)
 
     @pytest.mark.parametrize(
-        "line", ["--help", "analyze --help", "analyze net.onnx", "analyze net.onnx --json"]
+        "line",
+        [
+            "--help",
+            pytest.param("analyze --help", marks=pytest.mark.slow),
+            "analyze net.onnx",
+            pytest.param("analyze net.onnx --json", marks=pytest.mark.slow),
+        ],
     )
     def test_a_reader_that_goes_away_is_no_error(self, desk, line):
         call = [sys.executable, "-m", "gconvtool", *line.split()]
@@ -602,7 +608,12 @@ class TestStreams:
 
     @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="a device of Linux")
     @pytest.mark.parametrize(
-        "line", ["--version", "analyze net.onnx", "analyze net.onnx --format csv"]
+        "line",
+        [
+            "--version",
+            "analyze net.onnx",
+            pytest.param("analyze net.onnx --format csv", marks=pytest.mark.slow),
+        ],
     )
     def test_a_full_disk_behind_stdout_is_told_in_one_line(self, desk, line):
         assert "No space left" in refused(into_a_full_disk(line), 4)

@@ -198,6 +198,7 @@ def _interrupted(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_divide_the_data_is_timed_at_its_own_size(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, times: None
 ) -> None:

@@ -19,6 +19,7 @@ from gconvtool.fit.fitting import Given, fit
 from gconvtool.fit.moments import Moments
 from gconvtool.graph import surgery
 from gconvtool.recipes import Recipe
+from gconvtool.results import Conversion
 
 TYPES = {
     "float16": (TensorProto.FLOAT16, np.float16, 2e-3),
@@ -26,6 +27,7 @@ TYPES = {
     "double": (TensorProto.DOUBLE, np.float64, 1e-6),
 }
 """ONNX's number, numpy's type, and what a network of its numbers may round."""
+FITTED = (Grouped(2), Separable(2))
 
 
 def residual(kind: str) -> onnx.ModelProto:
@@ -46,10 +48,18 @@ def residual(kind: str) -> onnx.ModelProto:
     return model
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    np.savez(tmp_path / "data.npz", x=images(64))
-    return str(tmp_path / "data.npz")
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("numbers") / "data.npz"
+    np.savez(path, x=images(64))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def in_float32(data: str) -> dict[Recipe, Conversion]:
+    """What becomes of the classifier in its float32 form."""
+    model = ir.from_proto(network(RESIDUAL))
+    return {r: gconvtool.convert(model, recipe=r, data=data, threads=1) for r in FITTED}
 
 
 def types(path: Path) -> set[int]:
@@ -60,13 +70,19 @@ def types(path: Path) -> set[int]:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-@pytest.mark.parametrize("recipe", [Grouped(2), Separable(2)])
+@pytest.mark.parametrize("recipe", FITTED)
 def test_what_is_fitted_is_written_in_the_networks_own_numbers(
-    kind: str, recipe: Recipe, data: str, tmp_path: Path
+    kind: str,
+    recipe: Recipe,
+    data: str,
+    in_float32: dict[Recipe, Conversion],
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "out.onnx"
-    made = gconvtool.convert(ir.from_proto(residual(kind)), out, recipe=recipe, data=data)
-    single = gconvtool.convert(ir.from_proto(network(RESIDUAL)), recipe=recipe, data=data)
+    made = gconvtool.convert(
+        ir.from_proto(residual(kind)), out, recipe=recipe, data=data, threads=1
+    )
+    single = in_float32[recipe]
     assert types(out) == {TYPES[kind][0]}
     assert [site.recipe for site in made.sites] == [site.recipe for site in single.sites]
     for here, there in zip(made.converted, single.converted, strict=True):

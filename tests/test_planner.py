@@ -111,6 +111,7 @@ def test_what_stays_says_why(data: str) -> None:
     assert set(reasons.values()) <= {scales.NOT_WORTH, prices.NO_GAIN}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_reached_is_reported_and_not_written(data: str, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     limit = goal(max_macs="1%")
@@ -220,7 +221,6 @@ def test_what_sites_save_is_predicted_of_the_whole(
     assert "told" in made.warnings
 
 
-@pytest.mark.slow
 def test_one_recipe_everywhere_is_taken_where_it_is_better(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

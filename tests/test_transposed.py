@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -21,6 +22,7 @@ from gconvtool.facts import ConvSite
 from gconvtool.fit.fitting import Observed, fit
 from gconvtool.fit.moments import Moments
 from gconvtool.fit.per_group import PerGroup
+from gconvtool.fit.structure import Factors
 from gconvtool.graph import permute, surgery
 from gconvtool.graph.survey import survey
 from gconvtool.recipes import Recipe
@@ -186,14 +188,19 @@ def test_groups_that_are_there_are_found_and_their_order_is_absorbed(groups):
     np.testing.assert_allclose(ort(model, x=x)[0], ort(network, x=x)[0], atol=1e-4)
 
 
+@cache
+def of_decoder(site: str, recipe: Recipe) -> Factors:
+    """New weights of a site of the decoder."""
+    seen = Moments.of_weights(*surgery.weight_and_bias(ir.from_proto(nets.network(DECODER)), site))
+    return fit(recipe, seen, 16 if site == "b" else 9, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("recipe", [Separable(2), Separable(2, "pw-dw")], ids=str)
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_orders_of_channels_pass_through_its_parts(recipe, spelling):
     model = ir.from_proto(nets.network(DECODER))
     for site, now in (("a", Grouped(2)), ("b", recipe), ("image", Grouped(3))):
-        seen = Moments.of_weights(*surgery.weight_and_bias(model, site))
-        factors = fit(now, seen, 16 if site == "b" else 9, np.random.default_rng(0))
-        surgery.replace(model, site, factors, spelling)
+        surgery.replace(model, site, of_decoder(site, now), spelling)
     x = nets.images(2)
     (expected,) = ort(model, x=x)
     absorbed = permute.absorb(model)
