@@ -6,8 +6,10 @@ place, over n rows:
     Cxx = E[(x − x̄)(x − x̄)ᵀ]     Cyx = E[(y − ȳ)(x − x̄)ᵀ]     Cyy = E[(y − ȳ)²], a number a filter
 
 A kernel Ŵ (N × D) with its best bias ȳ − Ŵx̄ then misses Σ Cyy − 2⟨Ŵ, Cyx⟩ + ⟨ŴCxx, Ŵ⟩ of the
-variance. Everything is float64, and two halves merge into the whole (Chan, Golub and LeVeque,
-1983), so no activation has to be kept. Where D × D is too much for the memory, `rows` takes over.
+variance. Rows are multiplied in their own precision, which is float32 for most networks, a chunk at
+a time; all that is added up is float64, and two halves merge into the whole (Chan, Golub and
+LeVeque, 1983), so no activation has to be kept. Where D × D is too much for the memory, `rows`
+takes over.
 
 Few rows of many numbers are fitted by chance too. So fits lean on the weights W that were there,
 which are right on all patches but for what the structure cannot hold:
