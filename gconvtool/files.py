@@ -24,8 +24,8 @@ def check_target(path: Path, sources: Iterable[Path], force: bool) -> None:
         force: whether a file that exists may be replaced.
 
     Raises:
-        InputError: the folder is missing or read-only, the file exists, or it is a file of the
-            input model.
+        InputError: the folder is missing or read-only, the file exists, or it is one that this
+            call reads.
     """
     try:
         _check_target(path, sources, force)
