@@ -84,9 +84,10 @@ def test_losses_are_those_of_a_conversion_of_that_site(tried: Tried) -> None:
 
 def test_more_branches_lose_less(tried: Tried) -> None:
     _, _, trials = tried
-    for candidates in trials.values():
-        losses = {str(trial.candidate.recipe): trial.loss for trial in candidates}
-        assert losses["separable(2)"] < losses["separable(1)"]
+    losses = [{str(t.candidate.recipe): t.loss for t in some} for some in trials.values()]
+    both = [known for known in losses if "separable(1)" in known]  # elsewhere it misses too much
+    assert both
+    assert all(known["separable(2)"] < known["separable(1)"] for known in both)
 
 
 def test_what_arrives_is_the_outputs_squared_error_for_a_loss(tried: Tried) -> None:
