@@ -23,9 +23,10 @@ from gconvtool.goals import goal
 from gconvtool.pipeline import trials
 from gconvtool.pipeline.ground import Request
 from gconvtool.pipeline.response import Look, Response, kind_of
-from gconvtool.pipeline.scales import Scales, weigh
+from gconvtool.pipeline.scales import Scales
 from gconvtool.pipeline.source import Feed, Network, silent
 from gconvtool.pipeline.trials import Trial
+from gconvtool.pipeline.weighing import weigh
 from gconvtool.plan import Selection
 
 SAMPLES = Path(__file__).parent.parent / "sample_models"

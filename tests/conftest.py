@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,19 @@ settings.load_profile("fixed")
 def samples() -> Path:
     """The folder of sample networks."""
     return SAMPLES
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders that are not there yet, another one each time."""
+    base = tmp_path_factory.mktemp("caches")
+    return (base / str(number) for number in count())
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test knows what another one has measured, or the user has."""
+    monkeypatch.setenv("GCONVTOOL_CACHE", str(next(caches)))
 
 
 @pytest.fixture(scope="session", autouse=True)

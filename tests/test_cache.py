@@ -13,7 +13,16 @@ import pytest
 from helpers_cli import run
 
 from gconvtool.results.kernels import Estimate, KernelTime
-from gconvtool.runtime.cache import FILE, Cache, Circumstances, Pair, clear, default_folder, info
+from gconvtool.runtime.cache import (
+    FILE,
+    SEARCHES,
+    Cache,
+    Circumstances,
+    Pair,
+    clear,
+    default_folder,
+    info,
+)
 
 HERE = Circumstances("a machine", "1.30", "cpu", 2, 1)
 PAIR = Pair("dense", "grouped")
@@ -138,3 +147,16 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert run(["cache", "info", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["entries"] == 0
+
+
+def test_what_searches_found_is_told_and_cleared(folder: Path) -> None:
+    for name, sizes in {"one": (10, 20), "two": (30,)}.items():
+        (folder / SEARCHES / name).mkdir(parents=True)
+        for number, size in enumerate(sizes):
+            (folder / SEARCHES / name / f"{number}.npz").write_bytes(bytes(size))
+    told = info(folder)
+    assert (told.searches, told.searches_bytes) == (2, 60)
+    assert "2 searches beside it, 60 B" in run("cache", "info").stdout
+    assert clear(folder).removed == 3
+    assert (info(folder).searches, info(folder).searches_bytes) == (0, 0)
+    assert not list((folder / SEARCHES).iterdir())

@@ -15,7 +15,7 @@ import onnx
 import pytest
 from helpers_cli import CLASSIFIER, Desk, refused
 
-from gconvtool.pipeline import planner, scales
+from gconvtool.pipeline import planner, scales, weighing
 from gconvtool.pipeline.prices import Price, Priced
 from gconvtool.results import Interval, Race
 
@@ -73,7 +73,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> None:
         prices = {n: Price(3e6, {c.recipe: 1e6 for c in cs}) for n, cs in offers.items()}
         return Priced(prices, whole_ns=10e6)
 
-    monkeypatch.setattr(scales, "timed", timed)
+    monkeypatch.setattr(weighing, "timed", timed)
     raced = Race(10.0, 5.0, Interval(2.0, 1.9, 2.1), "faster")
     monkeypatch.setattr(planner, "race", lambda *told: raced)
 

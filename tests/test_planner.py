@@ -19,7 +19,7 @@ import gconvtool
 from gconvtool.errors import InputError, VerificationError
 from gconvtool.facts import Skip
 from gconvtool.goals import goal
-from gconvtool.pipeline import planner, prices, scales
+from gconvtool.pipeline import planner, prices, scales, weighing
 from gconvtool.pipeline.prices import Price, Priced
 from gconvtool.results import Conversion, Interval, Race, Verdict
 
@@ -211,7 +211,7 @@ def race(*speedups: float, width: float = 0.0) -> object:
 def test_what_sites_save_is_predicted_of_the_whole(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scales, "timed", priced(3e6, 1e6))
+    monkeypatch.setattr(weighing, "timed", priced(3e6, 1e6))
     monkeypatch.setattr(planner, "race", race(2.0))
     made = searched(data, max_drop="0.4")
     assert made.planning is not None
@@ -225,7 +225,7 @@ def test_one_recipe_everywhere_is_taken_where_it_is_better(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Choices by site are taken away, so that anything is better."""
-    monkeypatch.setattr(scales, "timed", by_weights)
+    monkeypatch.setattr(weighing, "timed", by_weights)
     monkeypatch.setattr(planner, "race", race(2.0))
     monkeypatch.setattr(scales.Scales, "within", lambda self, budget: {})
     made = gconvtool.convert(residual(), data=data, goal=goal(max_drop="0.3"), threads=1)
@@ -239,7 +239,7 @@ def test_one_recipe_everywhere_is_taken_where_it_is_better(
 def test_sites_are_given_back_where_the_whole_is_not_faster(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scales, "timed", priced(3e6, 1e6))
+    monkeypatch.setattr(weighing, "timed", priced(3e6, 1e6))
     monkeypatch.setattr(planner, "race", race(2.0))
     every = len(searched(data, max_drop="0.4").converted)
     monkeypatch.setattr(planner, "race", race(0.9, 1.2))
@@ -251,7 +251,7 @@ def test_sites_are_given_back_where_the_whole_is_not_faster(
 
 @pytest.mark.slow
 def test_what_is_not_certain_is_timed_again(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scales, "timed", priced(3e6, 1e6))
+    monkeypatch.setattr(weighing, "timed", priced(3e6, 1e6))
     monkeypatch.setattr(planner, "race", race(2.0))
     every = len(searched(data, max_drop="0.4").converted)
     monkeypatch.setattr(planner, "race", race(1.1, 1.1, 1.4, width=0.3))
@@ -266,7 +266,7 @@ def test_what_is_not_certain_is_timed_again(data: str, monkeypatch: pytest.Monke
 
 
 def test_nothing_that_is_slower_is_taken(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scales, "timed", priced(1e6, 2e6))
+    monkeypatch.setattr(weighing, "timed", priced(1e6, 2e6))
     with pytest.raises(VerificationError, match=f"nothing is to be gained: {prices.NO_GAIN}"):
         searched(data, max_drop="0.4")
 
@@ -274,7 +274,7 @@ def test_nothing_that_is_slower_is_taken(data: str, monkeypatch: pytest.MonkeyPa
 def test_what_cannot_be_timed_stays_and_says_why(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scales, "timed", priced(3e6, 1e6, {"d": "it is inside a body"}))
+    monkeypatch.setattr(weighing, "timed", priced(3e6, 1e6, {"d": "it is inside a body"}))
     monkeypatch.setattr(planner, "race", race(2.0))
     reasons = {site.name: site.reason for site in searched(data, max_drop="0.4").sites}
     assert reasons["d"] == "it is inside a body"
@@ -283,7 +283,7 @@ def test_what_cannot_be_timed_stays_and_says_why(
 def test_a_speedup_is_sought_until_the_whole_has_it(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scales, "timed", priced(3e6, 1e6))
+    monkeypatch.setattr(weighing, "timed", priced(3e6, 1e6))
     monkeypatch.setattr(planner, "race", race(1.1, 1.6))
     made = searched(data, min_speedup="1.25")
     assert made.planning is not None
@@ -295,7 +295,7 @@ def test_a_speedup_is_sought_until_the_whole_has_it(
 def test_a_speedup_that_is_never_reached_is_not_sought_twice_with_the_same(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scales, "timed", priced(3e6, 1e6))
+    monkeypatch.setattr(weighing, "timed", priced(3e6, 1e6))
     monkeypatch.setattr(planner, "race", race(1.1))  # another race would be one too many
     made = searched(data, min_speedup="5")
     assert made.planning is not None

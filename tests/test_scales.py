@@ -16,7 +16,7 @@ from gconvtool.errors import InputError, VerificationError
 from gconvtool.facts import ConvSite, Skip
 from gconvtool.goals import goal
 from gconvtool.notation import parse
-from gconvtool.pipeline import scales, trials
+from gconvtool.pipeline import scales, trials, weighing
 from gconvtool.pipeline.ground import Ground, Request
 from gconvtool.pipeline.prices import Price, Priced
 from gconvtool.pipeline.response import Look, Response, kind_of
@@ -134,7 +134,7 @@ def request_(tmp_path: Path) -> Request:
 
 
 def weigh(request: Request, **words: str) -> Scales:
-    return scales.weigh(request, goal(**words), remember=False)
+    return weighing.weigh(request, goal(**words), remember=False)
 
 
 def test_all_sites_are_known_or_have_a_reason(request_: Request) -> None:
@@ -159,7 +159,7 @@ def test_only_what_costs_less_is_tried(request_: Request, monkeypatch: pytest.Mo
         then = {n: {c.recipe: 9.0 for c in cs} | {cs[0].recipe: 1.0} for n, cs in offers.items()}
         return Priced({n: Price(5.0, recipes) for n, recipes in then.items()})
 
-    monkeypatch.setattr(scales, "timed", timed)
+    monkeypatch.setattr(weighing, "timed", timed)
     found = weigh(request_, max_drop="0.1")
     assert found.trials
     assert all(len(tried) == 1 for tried in found.trials.values())

@@ -16,7 +16,7 @@ import pytest
 import gconvtool
 from gconvtool import Sweep
 from gconvtool.errors import InputError, VerificationError
-from gconvtool.pipeline import agenda, points, scales
+from gconvtool.pipeline import agenda, points, weighing
 from gconvtool.pipeline.jury import Jury
 from gconvtool.pipeline.prices import Price, Priced
 from gconvtool.results import Interval, Race, SweepPoint, Totals
@@ -113,7 +113,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         speedup = speedups.pop(0)
         return Race(10.0, 10 / speedup, Interval(speedup, speedup - 0.1, speedup + 0.1), "faster")
 
-    monkeypatch.setattr(scales, "timed", timed)
+    monkeypatch.setattr(weighing, "timed", timed)
     monkeypatch.setattr(points, "race", race)
     return speedups
 
@@ -179,7 +179,7 @@ class Killed(BaseException):
 
 def test_a_finished_sweep_is_only_read(monkeypatch: pytest.MonkeyPatch) -> None:
     first = swept()
-    monkeypatch.setattr(agenda, "weigh", never)
+    monkeypatch.setattr(agenda, "weighed", never)
     monkeypatch.setattr(points, "rewrite", never)
     assert swept() == first
 

@@ -27,6 +27,7 @@ from gconvtool.pipeline.trials import (
     telling,
     thinned,
     try_all,
+    worst,
 )
 from gconvtool.plan import Selection
 from gconvtool.recipes import Candidate, Separable, propose
@@ -98,7 +99,7 @@ def test_what_arrives_is_the_outputs_squared_error_for_a_loss(tried: Tried) -> N
         seen.append(model)
         return (Drift("y", 1, 0.2, None, None), Drift("z", 1, None, None, None))
 
-    found_ = responses(found, trials, judge, lambda *told: None)
+    found_ = responses(found, trials, by(found, judge), lambda *told: None)
     for name, candidates in trials.items():
         for trial in candidates:
             of_kind = found_[name][kind_of(trial.candidate.recipe)]
@@ -108,6 +109,13 @@ def test_what_arrives_is_the_outputs_squared_error_for_a_loss(tried: Tried) -> N
         assert below == pytest.approx(0.02)
     assert len(seen) == sum(map(len, trials.values()))  # none has three of a kind
     assert all(model is not found.base for model in seen)
+
+
+def by(
+    found: Ground, judge: Callable[[ir.Model], tuple[Drift, ...]]
+) -> Callable[[str, Trial], float]:
+    """Looks at models that are judged."""
+    return lambda name, one: worst(judge(rewritten(found, {name: one})))
 
 
 def drifted(error: float | None) -> tuple[Drift, ...]:
@@ -120,7 +128,7 @@ def curves(
     judge: Callable[[ir.Model], tuple[Drift, ...]],
 ) -> dict[str, Response]:
     """The responses of sites that have candidates of one kind only."""
-    seen = responses(found, trials, judge, lambda *told: None)
+    seen = responses(found, trials, by(found, judge), lambda *told: None)
     return {name: curve for name, of_site in seen.items() for curve in of_site.values()}
 
 

@@ -16,7 +16,7 @@ def cache(
     ],
     json: options.Json = False,
 ) -> int:
-    """Show or delete measured times of convolutions; $GCONVTOOL_CACHE says where they are kept."""
+    """Show or delete measured times and what searches found; $GCONVTOOL_CACHE says where."""
     from gconvtool.report import document, terminal
     from gconvtool.runtime import cache as kept
 

@@ -79,7 +79,7 @@ def convert(
         ),
     ] = False,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Time all kernels anew, and do not remember them.")
+        bool, typer.Option("--no-cache", help="Do all anew, whatever was kept of earlier searches.")
     ] = False,
     exact: Annotated[
         bool,

@@ -29,7 +29,12 @@ INTERRUPTED = 130
 DEBUG, CI, HELP = "--debug", "--ci", ("-h", "--help")
 BARE, MEANT = "--gdc-to-gap", "--gdc-to-gap=exact"
 """Typer has no options whose value may be left out."""
-KEPT = "the same command goes on from the last finished point, unless --no-cache says not to"
+KEPT = {
+    "sweep": "the same command goes on from the last finished point, unless --no-cache says not to",
+    "convert": "no file is half-written, and a search goes on from its last step, unless "
+    "--no-cache says not to",
+}
+"""What an interruption of a command leaves behind; of others nothing."""
 COMMANDS = ("analyze", "convert", "sweep", "bench", "verify", "cache", "doctor")
 
 app = typer.Typer(
@@ -112,7 +117,7 @@ def _given(group: Any, name: str) -> dict[str, dict[str, Any]]:
 
 def interrupted(words: Sequence[str]) -> int:
     """Say what an interruption leaves behind; returns the exit code."""
-    said = KEPT if _command(words) == "sweep" else "no file is half-written"
+    said = KEPT.get(_command(words), "no file is half-written")
     return _answer(GconvError(f"interrupted; {said}"), INTERRUPTED, words)
 
 

@@ -20,7 +20,8 @@ from gconvtool.errors import VerificationError
 from gconvtool.knapsack import Choice
 from gconvtool.limits import Goal, LossLimit, Objective
 from gconvtool.pipeline.ground import Request
-from gconvtool.pipeline.scales import Picks, Scales, weigh
+from gconvtool.pipeline.scales import Picks, Scales
+from gconvtool.pipeline.weighing import weighed
 from gconvtool.spellings import Spelling
 
 MOST_LOSS = 0.25
@@ -61,8 +62,8 @@ def agenda(request: Request, objective: Objective, points: int, *, remember: boo
         InputError: there are no data.
         VerificationError: nothing is to be gained.
     """
-    scales = weigh(request, Goal(LossLimit("error", 1), objective), remember=remember)
-    front = list(scales.front())
+    with weighed(request, Goal(LossLimit("error", 1), objective), remember=remember) as scales:
+        front = list(scales.front())
     chosen = spread([choice for choice, _ in front], points)
     if not chosen:
         raise VerificationError(

@@ -28,6 +28,7 @@ from gconvtool.fit.moments import Array, Moments
 from gconvtool.fit.per_group import PerGroup
 from gconvtool.fit.rows import Rows
 from gconvtool.fit.structure import Factors, SeparableFactors
+from gconvtool.pipeline.memo import keepable
 from gconvtool.recipes import Candidate, Gdc
 from gconvtool.results import Fit
 from gconvtool.runtime.calibrate import Sight
@@ -43,6 +44,7 @@ HELD = 1e-10
 UNVARIED = "its output does not vary on the held-out samples; give more, or more diverse ones"
 
 
+@keepable
 @dataclass(frozen=True)
 class Fitted:
     """New weights, how they were fitted, and the shares of the output's variance that they miss."""

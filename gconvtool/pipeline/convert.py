@@ -83,7 +83,8 @@ def convert(
         goal: search for the best recipe of every site within it, see `gconvtool.goals.goal`; so it
             is done, within a point of accuracy, where nothing else is asked for.
         allow_over: write what was found though it is not within the goal.
-        remember: keep measured times of convolutions for the next search.
+        remember: go on from what was kept of a search with the same samples, and keep what is
+            found; if not, all is done anew.
         plan: a file that says it site by site, instead of `recipe`; its seed, samples and spelling
             hold where none are given here.
         save_plan: where to write the plan that was followed, with the groups that were found.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
-from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -22,15 +21,13 @@ from gconvtool.fit.structure import Factors, GroupedFactors, MonarchFactors
 from gconvtool.graph import heads, norms, sharing, streams, surgery
 from gconvtool.kinds import kind
 from gconvtool.pipeline.choice import Fitted, Fitter, WholeMapFitter, best
+from gconvtool.pipeline.memo import Memo
 from gconvtool.plan import Channels, Entry, Plan
 from gconvtool.recipes import HEADS, Candidate, Gdc, Grouped
 from gconvtool.results import FITS, Fit, SiteOutcome
 from gconvtool.runtime.calibrate import Followers, Sight, Walk
 from gconvtool.runtime.refine import Refined
 from gconvtool.spellings import Spelling
-
-Known: TypeAlias = dict[object, Fitted | Skip]
-"""Fits that were made, by all that decides them: see `_Recall`."""
 
 TOO_LARGE = "its new weights would be too large for the type of the old ones"
 MOST_MISSED = 0.5
@@ -76,18 +73,19 @@ def fit_all(
     method: Method,
     seed: int,
     progress: Callable[[str, int, int], None],
-    known: Known | None = None,
+    memo: Memo | None = None,
 ) -> Outcomes:
     """Fit every step of the plan and put it into `work`, in place; without a walk by weights alone.
 
-    Followers become what the site before them becomes, whose weight they share. What is `known` of
-    another plan for the same walk is not fitted again, and what is fitted is known from then on.
+    Followers become what the site before them becomes, whose weight they share. What the
+    `memo` has of another plan for the same walk is not fitted again, and it has from then on what
+    is fitted.
 
     Raises:
         InputError: weights that are not finite.
     """
     outcomes = Outcomes()
-    partitions, recall = _Partitions(streams.tied(base, _grouped(plan))), _Recall(plan, known)
+    partitions, recall = _Partitions(streams.tied(base, _grouped(plan))), _Recall(plan, memo)
     steps = {step.site.name: step for step in plan.steps}
     following = {name for names in followers.values() for name in names}
     for name in walk.stops if walk else steps:
@@ -210,19 +208,14 @@ class _Recall:
     """A fit is decided by what flows in, which is by the recipes of all sites up to it; and groups
     that streams share are decided by which sites are grouped at all."""
 
-    def __init__(self, plan: Plan, known: Known | None) -> None:
-        self._known = None if plan.channels else known
-        self._decided: list[object] = [tuple(_grouped(plan))]
+    def __init__(self, plan: Plan, memo: Memo | None) -> None:
+        self._memo = None if plan.channels else memo
+        self._decided: list[object] = ["fit", tuple(_grouped(plan))]
 
     def fitted(self, step: Candidate, make: Callable[[], Fitted | Skip]) -> Fitted | Skip:
         """The fit of the next step, if it is known, or else a new one."""
         self._decided.append((step.site.name, step.recipe))
-        if self._known is None:
-            return make()
-        key = tuple(self._decided)
-        if key not in self._known:
-            self._known[key] = make()
-        return self._known[key]
+        return make() if self._memo is None else self._memo.recall(tuple(self._decided), make)
 
 
 class _Partitions:

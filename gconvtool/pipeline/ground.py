@@ -18,7 +18,8 @@ from gconvtool.graph import exact, heads, shapes, sharing
 from gconvtool.graph.survey import survey
 from gconvtool.pipeline import exactly, opening
 from gconvtool.pipeline.exactly import Certificates, Exact
-from gconvtool.pipeline.fits import Known, Method
+from gconvtool.pipeline.fits import Method
+from gconvtool.pipeline.memo import Memo
 from gconvtool.pipeline.source import BATCH, Feed, Network, Progress, fed_like
 from gconvtool.plan import Selection
 from gconvtool.planfile import PlanFile
@@ -33,8 +34,8 @@ class Request:
     """What to convert, into what, and what to fit to, in about so much `memory` in bytes.
 
     Without a recipe only exact rewrites are made, and nothing is fitted. `provider` is what a
-    search times on, and what the result is checked on. `known` are fits that later conversions with
-    the same samples need not make again; None keeps none.
+    search times on, and what the result is checked on. `memo` has what need not be done again for
+    other recipes and the same samples; None keeps nothing.
     """
 
     network: Network
@@ -49,7 +50,7 @@ class Request:
     memory: int = BUDGET
     exact: Exact = field(default_factory=Exact)
     provider: str = "cpu"
-    known: Known | None = None
+    memo: Memo | None = None
 
     @property
     def settings(self) -> Settings:

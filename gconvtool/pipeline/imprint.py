@@ -6,11 +6,13 @@ Networks count by their bytes and those of their files of weights, samples by th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
+import gconvtool
 from gconvtool._version import __version__
 from gconvtool.errors import InputError
 from gconvtool.graph.load import external_files
@@ -34,12 +36,21 @@ def imprint(request: Request, split: Split, test: Data | None, *said: object) ->
     asked = (request.selection, request.method, request.exact, request.samples, request.seed)
     sizes = (sorted(request.feed.dims.items()), sorted(request.feed.input_shapes.items()))
     place = (identity(), version(), request.provider, request.threads or cpu_budget())
-    whole.update(repr((__version__, *asked, *sizes, *place, *said)).encode())
+    whole.update(repr((__version__, _tool(), *asked, *sizes, *place, *said)).encode())
     for piece in _network(request.network):
         whole.update(piece)
     for data in (split.fit, split.held_out, test):
         for piece in _samples(data):
             whole.update(piece)
+    return whole.hexdigest()
+
+
+@cache
+def _tool() -> str:
+    """A digest of this tool itself: what other code made is not what this code would make."""
+    whole = sha256()
+    for path in sorted(Path(gconvtool.__file__).parent.rglob("*.py")):
+        whole.update(path.read_bytes())
     return whole.hexdigest()
 
 

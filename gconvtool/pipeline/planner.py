@@ -28,8 +28,9 @@ from gconvtool.limits import CostLimit, Evidence, Goal, Judged, LossKind, LossLi
 from gconvtool.pipeline.ground import Request
 from gconvtool.pipeline.racing import race
 from gconvtool.pipeline.rewrite import Rewritten
-from gconvtool.pipeline.scales import Picks, Scales, weigh
+from gconvtool.pipeline.scales import Picks, Scales
 from gconvtool.pipeline.steering import STEP, Steering, steer
+from gconvtool.pipeline.weighing import weighed
 from gconvtool.results.planning import Planning, Race, SiteTime
 
 LOOKS, ROUNDS = 8, 5
@@ -78,17 +79,17 @@ def search(request: Request, goal: Goal, *, remember: bool = True) -> tuple[Rewr
     Args:
         request: what is asked for, with data and without a recipe.
         goal: what is made small, and within what.
-        remember: keep measured times for the next run.
+        remember: keep what was found, step by step, for the next run; if not, all is done anew.
 
     Raises:
         InputError: there are no data, or the goal cannot be judged on them.
         VerificationError: nothing is to be gained within the goal.
     """
-    scales = weigh(request, goal, remember=remember)
-    if isinstance(goal.limit, LossLimit):
-        made = _within_loss(scales, goal.limit, timed=goal.objective == "latency")
-    else:
-        made = _within_cost(scales, goal.limit)
+    with weighed(request, goal, remember=remember) as scales:
+        if isinstance(goal.limit, LossLimit):
+            made = _within_loss(scales, goal.limit, timed=goal.objective == "latency")
+        else:
+            made = _within_cost(scales, goal.limit)
     return _explained(scales, made), _planning(scales, goal, made)
 
 

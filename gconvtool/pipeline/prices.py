@@ -18,6 +18,7 @@ from gconvtool.facts import Skip, total
 from gconvtool.limits import Objective
 from gconvtool.nesting import needless
 from gconvtool.pipeline.ground import Ground, Request
+from gconvtool.pipeline.memo import keepable
 from gconvtool.pipeline.trials import Offers
 from gconvtool.recipes import Candidate, Recipe, Separable
 from gconvtool.results import Layer
@@ -42,6 +43,7 @@ NO_GAIN = "nothing that it could become costs less"
 UNCOUNTED = Skip("its MACs are not known, or how often it runs")
 
 
+@keepable
 @dataclass(frozen=True)
 class Price:
     """What a site costs as it is, and what it would cost with each of its candidates, if known.
@@ -62,6 +64,7 @@ class Price:
 Prices = Mapping[str, Price]
 
 
+@keepable
 @dataclass(frozen=True)
 class Priced:
     """Prices by site, why others have none, and warnings.

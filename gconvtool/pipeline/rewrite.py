@@ -220,7 +220,7 @@ def _fitted(request: Request, prepared: Prepared, work: ir.Model, split: Split |
         )
     method, seed = request.method, request.seed
     outcomes = fit_all(
-        plan, followers, base, work, walk, method, seed, request.progress, request.known
+        plan, followers, base, work, walk, method, seed, request.progress, request.memo
     )
     if split is not None and request.method.passes > 1 and outcomes.entries:
         walk = None  # what it holds is not needed any more

@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from math import inf, isfinite, log, sqrt
 
@@ -31,6 +32,7 @@ from gconvtool.graph import surgery
 from gconvtool.pipeline.choice import UNVARIED, Fitted
 from gconvtool.pipeline.fits import TOO_LARGE, fitter, put
 from gconvtool.pipeline.ground import Ground, Request
+from gconvtool.pipeline.memo import Memo
 from gconvtool.pipeline.response import Kind, Look, Response, Responses, kind_of, response
 from gconvtool.pipeline.source import BATCH
 from gconvtool.recipes import Candidate, weights
@@ -49,6 +51,7 @@ SAFELY = 0.75
 misses too much stays dense, which the rest of a choice has not reckoned with."""
 ROUNDING = 1e-6
 """A loss this small is that of float32."""
+MISSES = "whatever it became, it would miss"
 
 Offers = Mapping[str, tuple[Candidate, ...]]
 
@@ -84,8 +87,8 @@ def try_all(
     found: dict[str, tuple[Trial, ...] | Skip] = {}
     for done, name in enumerate(walk.stops):
         request.progress(f"trying {name}", done, len(offers))
-        sight = walk.visit(offers[name][0].site)
-        found[name] = sight.flaw() or _tried(request, ground, thinned(offers[name]), sight)
+        visit = partial(walk.visit, offers[name][0].site)
+        found[name] = _tried(request, ground, thinned(offers[name]), visit)
     return found
 
 
@@ -102,19 +105,21 @@ def thinned(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
 def responses(
     ground: Ground,
     trials: Mapping[str, tuple[Trial, ...]],
-    judge: Callable[[ir.Model], Sequence[Drift]],
+    look: Callable[[str, Trial], float],
     told: Callable[[str, int, int], None],
 ) -> Mapping[str, Responses]:
-    """What losses do to the worst output, by site and kind of recipe; infinite where outputs are
-    not finite."""
+    """What losses do to the outputs, by site and kind of recipe.
+
+    `look` says what relative squared error one candidate leaves there, see `worst`.
+    """
     found: dict[str, dict[Kind, Response | None]] = {}
     for done, (name, tried) in enumerate(trials.items()):
         told(f"judging {name}", done, len(trials))
         looks = defaultdict[Kind, list[Look]](list)
         for one in looked_at(tried):
-            error = _worst(judge(rewritten(ground, {name: one})))
-            looks[kind_of(one.candidate.recipe)].append(Look(max(one.loss, ROUNDING), error))
-        found[name] = {kind: response(seen) for kind, seen in looks.items()}
+            seen = Look(max(one.loss, ROUNDING), look(name, one))
+            looks[kind_of(one.candidate.recipe)].append(seen)
+        found[name] = {kind: response(some) for kind, some in looks.items()}
     known = [seen for of_site in found.values() for seen in of_site.values() if seen]
     least = Response((Look(1.0, min((seen.of(1.0) for seen in known), default=1.0)),))
     return {n: {k: seen or least for k, seen in of_site.items()} for n, of_site in found.items()}
@@ -132,8 +137,8 @@ def _by_kind(tried: Iterable[Trial]) -> Iterable[list[Trial]]:
     return kinds.values()
 
 
-def _worst(drifts: Sequence[Drift]) -> float:
-    """The squared relative error of the worst output."""
+def worst(drifts: Sequence[Drift]) -> float:
+    """The squared relative error of the worst output; infinite where outputs are not finite."""
     return max((drift.relative_error or 0.0 for drift in drifts), default=inf) ** 2
 
 
@@ -162,23 +167,47 @@ def _followers(ground: Ground, offers: Offers) -> Iterator[ConvSite]:
 
 
 def _tried(
-    request: Request, ground: Ground, candidates: Sequence[Candidate], sight: Sight
+    request: Request, ground: Ground, candidates: Sequence[Candidate], visit: Callable[[], Sight]
 ) -> tuple[Trial, ...] | Skip:
-    seen, judged = sight.symmetric(), sight.judged()
+    memo, site = request.memo or Memo(), candidates[0].site
+    keys: dict[Candidate, object] = {c: ("trial", site.name, c.recipe) for c in candidates}
+    if (known := memo.get(("flaw", site.name))) is not None:
+        return Skip(known.reason)
+    if missing := [c for c in candidates if memo.get(keys[c]) is None]:
+        sight = visit()
+        if flaw := sight.flaw():
+            return memo.put(("flaw", site.name), flaw)
+        for candidate, fitted in zip(
+            missing, _fitted(request, ground, missing, sight), strict=True
+        ):
+            memo.put(keys[candidate], fitted)
+    made = {c: memo.get(key) for c, key in keys.items()}
+    kept = tuple(Trial(c, f.factors, f.error) for c, f in made.items() if isinstance(f, Fitted))
+    return kept or max((f for f in made.values() if isinstance(f, Skip)), key=_how_far)
 
-    def fitted(candidate: Candidate) -> Fitted:
-        made = fitter(candidate, ground.base, request.seed)
-        return made.fitted("symmetric", seen, judged)
+
+def _fitted(
+    request: Request, ground: Ground, candidates: Sequence[Candidate], sight: Sight
+) -> list[Fitted | Skip]:
+    """Fits of some candidates, or why they cannot be taken."""
+    seen, judged = sight.symmetric(), sight.judged()
+    most = SAFELY * request.method.most(data=True)
+
+    def fitted(candidate: Candidate) -> Fitted | Skip:
+        made = fitter(candidate, ground.base, request.seed).fitted("symmetric", seen, judged)
+        if not isfinite(made.error):
+            return Skip(UNVARIED)
+        if made.error > most:
+            return Skip(f"{MISSES} more than {most:.0%} of its output")
+        fits = surgery.storable(ground.base, candidate.site.name, made.factors)
+        return made if fits else Skip(TOO_LARGE)
 
     # A thread a fit: those of the BLAS wait for each other by spinning, see `rewrite`.
     workers = min(request.threads or WORKERS, WORKERS)
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
-        every = list(zip(candidates, pool.map(fitted, candidates), strict=True))
-    if not any(isfinite(f.error) for _, f in every):
-        return Skip(UNVARIED)
-    most = SAFELY * request.method.most(data=True)
-    near = [(c, f) for c, f in every if f.error <= most]
-    if not near:
-        return Skip(f"whatever it became, it would miss more than {most:.0%} of its output")
-    kept = [(c, f) for c, f in near if surgery.storable(ground.base, c.site.name, f.factors)]
-    return tuple(Trial(c, f.factors, f.error) for c, f in kept) or Skip(TOO_LARGE)
+        return list(pool.map(fitted, candidates))
+
+
+def _how_far(skip: Skip) -> int:
+    """How near a candidate came to being taken."""
+    return 0 if skip.reason == UNVARIED else 2 if skip.reason == TOO_LARGE else 1

@@ -67,8 +67,9 @@ def number(value: int | None) -> str:
 
 
 def plural(count: int, what: str) -> str:
-    """`1 node`, `2 nodes`."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+    """`1 node`, `2 nodes`, `2 searches`."""
+    many = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{count:,} {what if count == 1 else many}"
 
 
 def total(value: int, exact: bool) -> str:

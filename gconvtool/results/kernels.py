@@ -52,7 +52,8 @@ class CacheInfo:
     """What `cache` answers: where measured times are kept, and what there is.
 
     `entries` is None where the file cannot be read, and `trouble` says why. `removed` is how many
-    files were deleted, None where that was not asked for. `sweeps` are kept beside it, a file each.
+    files were deleted, None where that was not asked for. `sweeps` are kept beside it, a file each,
+    and `searches`, a folder each, of so many bytes.
     """
 
     path: str
@@ -62,3 +63,5 @@ class CacheInfo:
     trouble: str | None = None
     removed: int | None = None
     sweeps: int = 0
+    searches: int = 0
+    searches_bytes: int = 0

@@ -23,6 +23,8 @@ from gconvtool.results.kernels import CacheInfo, CacheShare, Estimate, KernelTim
 FOLDER, FILE = "GCONVTOOL_CACHE", "kernels.sqlite"
 SWEEPS = "sweeps"
 """A folder beside it: what of sweeps is done, a file each (`pipeline.ledger`)."""
+SEARCHES = "searches"
+"""Another: what of searches is done, a folder each (`pipeline.memo`)."""
 PATIENCE_S = 10.0
 """How long to wait for another process that writes."""
 CIRCUMSTANCES = "machine, onnxruntime, provider, threads, protocol"
@@ -141,17 +143,25 @@ def default_folder() -> Path:
 
 def info(folder: Path) -> CacheInfo:
     """What is kept in a folder; nothing is changed, and nothing made."""
-    path, sweeps = folder / FILE, len(_sweeps(folder))
+    path, steps = folder / FILE, _steps(folder)
+    known = CacheInfo(
+        str(path),
+        0,
+        0,
+        sweeps=len(_sweeps(folder)),
+        searches=len({step.parent for step in steps}),
+        searches_bytes=sum(step.stat().st_size for step in steps),
+    )
     if not path.is_file():
-        return CacheInfo(str(path), 0, 0, sweeps=sweeps)
+        return known
     size_bytes = path.stat().st_size
     try:
         with closing(_connected(path)) as file:
             shares = tuple(CacheShare(*row) for row in file.execute(SHARES))
     except sqlite3.Error as error:
-        return CacheInfo(str(path), size_bytes, None, trouble=str(error), sweeps=sweeps)
+        return replace(known, size_bytes=size_bytes, entries=None, trouble=str(error))
     entries = sum(share.entries for share in shares)
-    return CacheInfo(str(path), size_bytes, entries, shares, sweeps=sweeps)
+    return replace(known, size_bytes=size_bytes, entries=entries, shares=shares)
 
 
 def clear(folder: Path) -> CacheInfo:
@@ -160,17 +170,24 @@ def clear(folder: Path) -> CacheInfo:
     Raises:
         MissingError: a file cannot be deleted.
     """
-    files = [*sorted(folder.glob(f"{FILE}*")), *_sweeps(folder)]
+    files = [*sorted(folder.glob(f"{FILE}*")), *_sweeps(folder), *_steps(folder)]
     for path in files:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise MissingError(f"{path}: cannot be deleted: {error.strerror or error}") from error
+    for left in (folder / SEARCHES).glob("*"):
+        with suppress(OSError):  # it holds something else
+            left.rmdir()
     return replace(info(folder), removed=len(files))
 
 
 def _sweeps(folder: Path) -> list[Path]:
     return sorted((folder / SWEEPS).glob("*.json"))
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted((folder / SEARCHES).glob("*/*.npz"))
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -30,6 +30,9 @@ def _sentences(result: CacheInfo) -> Iterator[Text]:
         yield line(f"{words.plural(result.entries, 'measured time')}{size}")
     if result.sweeps:
         yield line(f"{words.plural(result.sweeps, 'sweep')} beside it")
+    if result.searches:
+        searches = words.plural(result.searches, "search")
+        yield line(f"{searches} beside it, {words.size(result.searches_bytes)}")
 
 
 def _table(result: CacheInfo) -> Iterator[RenderableType]:
