@@ -149,14 +149,17 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["entries"] == 0
 
 
-def test_what_searches_found_is_told_and_cleared(folder: Path) -> None:
+def test_what_searches_found_is_told_and_cleared(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, sizes in {"one": (10, 20), "two": (30,)}.items():
         (folder / SEARCHES / name).mkdir(parents=True)
         for number, size in enumerate(sizes):
             (folder / SEARCHES / name / f"{number}.npz").write_bytes(bytes(size))
     told = info(folder)
     assert (told.searches, told.searches_bytes) == (2, 60)
-    assert "2 searches beside it, 60 B" in run("cache", "info").stdout
+    assert run(["cache", "info"]) == 0
+    assert "2 searches beside it, 60 bytes" in capsys.readouterr().out
     assert clear(folder).removed == 3
     assert (info(folder).searches, info(folder).searches_bytes) == (0, 0)
     assert not list((folder / SEARCHES).iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from gconvtool.graph.survey import survey
 from gconvtool.notation import parse
 from gconvtool.recipes import Candidate, propose
 from gconvtool.results.kernels import Estimate, KernelTime
-from gconvtool.runtime.cache import Cache, Circumstances
-from gconvtool.runtime.contests import Case
+from gconvtool.runtime.cache import Cache, Circumstances, Pair
+from gconvtool.runtime.contests import Case, Contests
 from gconvtool.runtime.heats import Bench
 from gconvtool.runtime.kernels import fastest, measure, sessions
+from gconvtool.timing.protocol import S_NS
 
 REPEATED = """
 <ir_version: 8, opset_import: ["": 17]>
@@ -100,6 +102,33 @@ def test_what_was_timed_is_not_timed_again(model: ir.Model, tmp_path: Path) -> N
         assert isinstance(b, KernelTime)
         assert b.cached
         assert a.saved == b.saved
+
+
+class Killed(BaseException):
+    """Nothing catches that."""
+
+
+@pytest.mark.parametrize("after_ns", [0, S_NS])
+def test_an_interruption_loses_only_what_is_not_settled(
+    model: ir.Model, tmp_path: Path, after_ns: float
+) -> None:
+    """Nothing is, at first; after a second some races of a machine that never varies are."""
+    wanted, machine = cases(model, "groups=4", "separable:rank=2"), Machine()
+
+    def killed(*_: object) -> None:
+        if machine.clock.wall_ns() > after_ns:
+            raise Killed
+
+    with pytest.raises(Killed):
+        measure(model, wanted, replace(bench(machine, tmp_path), told=killed))
+    known = Cache(HERE, tmp_path)
+    contests = Contests(model)
+    pairs = {contests.enter(case) for case in wanted}
+    settled = [pair for pair in pairs if isinstance(pair, Pair) and known.get(pair)]
+    assert bool(settled) == bool(after_ns)
+    machine = Machine()
+    measure(model, wanted, bench(machine, tmp_path))
+    assert len(machine.opened) < 3 * 4 if settled else len(machine.opened) == 3 * 4
 
 
 def test_other_weights_are_the_same_to_a_clock(model: ir.Model, tmp_path: Path) -> None:

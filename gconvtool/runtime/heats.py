@@ -90,16 +90,19 @@ def _run(
     """Time what is missing of some contests, in turns with what runs beside, and remember it."""
     entered = [_entered(contest, pairs, bench) for contest, pairs in heat]
     running = [one.running for one in entered if one.running is not None]
-    take_turns(
-        [*running, *beside],
-        clock=bench.clock,
-        budget_s=budget_s,
-        told=lambda over, every: bench.told("convolutions", over * to_do // every, to_do),
-    )
-    found = {pair: answer for one in entered for pair, answer in one.answers().items()}
-    for pair, answer in found.items():
-        if isinstance(answer, KernelTime):
-            bench.cache.put(pair, answer)
+    try:
+        take_turns(
+            [*running, *beside],
+            clock=bench.clock,
+            budget_s=budget_s,
+            told=lambda over, every: bench.told("convolutions", over * to_do // every, to_do),
+        )
+    finally:  # an interruption loses what is not settled
+        told = [one for one in entered if one.running is None or not one.running.short]
+        found = {pair: answer for one in told for pair, answer in one.answers().items()}
+        for pair, answer in found.items():
+            if isinstance(answer, KernelTime):
+                bench.cache.put(pair, answer)
     return found
 
 
