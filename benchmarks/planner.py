@@ -7,10 +7,10 @@ benchmarks/networks.py and add its networks, and where FOLDER holds denoiser.onn
 benchmarks/denoiser.py. For each a Markdown table: first uniform recipes (`gconvtool.convert`), then
 searches within several limits, each of which times all kernels anew.
 Loss and SNR are those of test samples that no search has seen: points of top-1, of the denoiser
-decibels of PSNR, against photos without noise, and of the super-resolution network too, against its
-outputs with noise of 34.2 dB. Speed-up is at batch 1 on T threads (2), with the 95 % interval, timed
-by this script for all rows alike. Seconds are those of planning and converting, of a process that
-has the machine as others leave it. The bars come last, held or missed:
+decibels of PSNR, against photos without noise, and of the super-resolution network too, against
+its outputs with noise of 34.2 dB. Speed-up is at batch 1 on T threads (2), with the 95 % interval,
+timed by this script for all rows alike. Seconds are those of planning and converting, of a process
+that has the machine as others leave it. The bars come last, held or missed:
 
     the sample network is 2x as fast or faster within 1 point of top-1
     no uniform recipe is both faster and better than a search, by more than the intervals' widths
