@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,21 +45,23 @@ class Window:
         axes = len(self.kernel)
         sizes = self.positions(x.shape[2:])
         borders = list(zip(self.pads[:axes], self.pads[axes:], strict=True))
-        padded = np.pad(x, [(0, 0), (0, 0), *borders])
         image, *starts = np.unravel_index(rows, (len(x), *sizes))
+        first = image.min(initial=len(x) - 1)  # what no row is of need not be padded
+        padded = np.pad(x[first : image.max(initial=first) + 1], [(0, 0), (0, 0), *borders])
         taps = np.indices(self.kernel).reshape(axes, -1)
         index = [
             starts[i][:, None] * self.strides[i] + taps[i] * self.dilations[i] for i in range(axes)
         ]
-        where = (image[:, None], *index)
+        where = (image[:, None] - first, *index)
         picked = np.moveaxis(padded, 1, -1)[where]  # rows × ΠK × C
         return np.asarray(np.swapaxes(picked, 1, 2).reshape(len(rows), -1))
 
 
 def outputs(y: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.floating]:
     """Output values, len(rows) × N, at the same positions; y is N × filters × H…."""
-    flat = np.moveaxis(y, 1, -1).reshape(-1, y.shape[1])
-    return np.asarray(flat[rows])
+    maps = y.reshape(*y.shape[:2], prod(y.shape[2:]))
+    image, place = np.divmod(rows, maps.shape[2])
+    return np.asarray(maps[image, :, place])
 
 
 def spread(total: int, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
