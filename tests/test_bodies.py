@@ -22,8 +22,9 @@ from gconvtool.graph.probe import Probe, probe
 from gconvtool.graph.survey import survey
 from gconvtool.recipes import Recipe
 from gconvtool.results import Conversion
-from gconvtool.runtime.calibrate import Settings, Sight, Walk
+from gconvtool.runtime.calibrate import Sight, Walk
 from gconvtool.runtime.inputs import Batch, Data
+from gconvtool.runtime.stream import Settings
 
 MAP = "float[N, 8, 9, 9]"
 CONV = "Conv <pads = [1, 1, 1, 1]>"

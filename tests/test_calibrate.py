@@ -15,8 +15,9 @@ from gconvtool.fit.structure import GroupedFactors, SeparableFactors
 from gconvtool.graph import shapes, surgery
 from gconvtool.graph.survey import survey
 from gconvtool.runtime import gather
-from gconvtool.runtime.calibrate import Settings, Walk
+from gconvtool.runtime.calibrate import Walk
 from gconvtool.runtime.inputs import Batch, Data
+from gconvtool.runtime.stream import Settings
 
 DENSE = ("a", "b", "d")
 

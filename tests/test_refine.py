@@ -12,11 +12,11 @@ import pytest
 from gconvtool.facts import Skip
 from gconvtool.fit.structure import SeparableFactors
 from gconvtool.graph import shapes, surgery
-from gconvtool.runtime.calibrate import Settings
 from gconvtool.runtime.inputs import Data
 from gconvtool.runtime.movable import Plan, backward
 from gconvtool.runtime.refine import Refined, refine
 from gconvtool.runtime.session import Session
+from gconvtool.runtime.stream import Settings
 
 SITES = ("a", "b", "d")
 ONE = Settings(threads=1)

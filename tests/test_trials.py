@@ -99,7 +99,7 @@ def test_what_arrives_is_the_outputs_squared_error_for_a_loss(tried: Tried) -> N
         seen.append(model)
         return (Drift("y", 1, 0.2, None, None), Drift("z", 1, None, None, None))
 
-    found_ = responses(found, trials, by(found, judge), lambda *told: None)
+    found_ = responses(trials, by(found, judge), lambda *told: None)
     for name, candidates in trials.items():
         for trial in candidates:
             of_kind = found_[name][kind_of(trial.candidate.recipe)]
@@ -128,7 +128,7 @@ def curves(
     judge: Callable[[ir.Model], tuple[Drift, ...]],
 ) -> dict[str, Response]:
     """The responses of sites that have candidates of one kind only."""
-    seen = responses(found, trials, by(found, judge), lambda *told: None)
+    seen = responses(trials, by(found, judge), lambda *told: None)
     return {name: curve for name, of_site in seen.items() for curve in of_site.values()}
 
 

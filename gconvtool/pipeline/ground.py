@@ -25,8 +25,9 @@ from gconvtool.plan import Selection
 from gconvtool.planfile import PlanFile
 from gconvtool.recipes import Gdc, Recipe
 from gconvtool.runtime import inputs
-from gconvtool.runtime.calibrate import Followers, Settings
+from gconvtool.runtime.calibrate import Followers
 from gconvtool.runtime.inputs import Split
+from gconvtool.runtime.stream import Settings
 
 
 @dataclass(frozen=True)

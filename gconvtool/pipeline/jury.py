@@ -17,15 +17,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from gconvtool.drift import Reference, compare
+from gconvtool.graph.cut import Cutter
 from gconvtool.limits import Evidence
 from gconvtool.results import Drift
 from gconvtool.runtime.inputs import Batch, Data, Split
 from gconvtool.runtime.metric import Metric
 from gconvtool.runtime.session import Session
 from gconvtool.runtime.shelf import Shelf
+from gconvtool.runtime.stream import Settings, Stream
 
 Outputs = Mapping[str, NDArray[Any]]
 Runs = Sequence[Outputs]
@@ -114,19 +117,36 @@ class Jury:
 
 
 class Glance:
-    """How far outputs move on some samples, whatever that means for those who use them."""
+    """How far outputs move on some samples when one site changes, whatever that means for those who
+    use them. What comes before the site is run once."""
 
-    def __init__(self, original: Session, part: Data, batch: Batch) -> None:
+    def __init__(
+        self,
+        base: ir.Model,
+        sites: Iterable[str],
+        part: Data,
+        batch: Batch,
+        settings: Settings,
+    ) -> None:
+        self._cutter = Cutter(base, [*sites])
         self._feeds = list(_whole(part, batch).batches(batch))
-        self._made = [original.run(feeds) for feeds in self._feeds]
+        shelf = Shelf(settings.memory // 2)
+        self._stream = Stream(base, self._cutter, self._feeds, shelf, settings)
+        self._made = self._stream.to_the_end()
 
-    def evidence(self, converted: Session) -> Evidence:
-        """Of every output.
+    def position(self, site: str) -> int:
+        """Sites are looked at by rising positions."""
+        return self._cutter.position(site)
+
+    def evidence(self, site: str, converted: ir.Model) -> Evidence:
+        """Of every output of a model that differs in this site only.
 
         Raises:
             VerificationError: its outputs are not finite.
         """
-        return Evidence(compare(_replayed(self._made), converted.run, self._feeds))
+        self._stream.advance(self.position(site))
+        made = self._stream.forked(converted).to_the_end()
+        return Evidence(compare(_replayed(self._made), _replayed(made), self._feeds))
 
 
 def _whole(part: Data, batch: Batch) -> Data:

@@ -7,7 +7,7 @@ A choice is the cheapest whose losses add up to a budget, or the gentlest whose 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -120,8 +120,13 @@ class Scales:
         return self.judge(trying.rewritten(self.ground, picks, self.request.method.spelling))
 
     def judge(self, model: ir.Model) -> Evidence:
-        """What a model loses."""
-        return judged(self.request, self.jury.evidence, model)
+        """What a model loses; outputs that are not finite are as far off as can be."""
+        name = self.request.network.name
+        try:
+            session = Session(pack(model, name), threads=self.request.threads, name=name)
+            return self.jury.evidence(session)
+        except VerificationError:
+            return Evidence()
 
     def made(self, picks: Picks) -> Rewritten:
         """The real conversion of a choice; what an earlier one has begun alike is not done anew."""
@@ -150,12 +155,3 @@ class Scales:
         """Why sites stay that are not among those."""
         said = {name: skip.reason for name, skip in self.kept.items()}
         return said | dict.fromkeys(self.prices.keys() - picks.keys(), NOT_WORTH)
-
-
-def judged(request: Request, told: Callable[[Session], Evidence], model: ir.Model) -> Evidence:
-    """What a model loses; outputs that are not finite are as far off as can be."""
-    name = request.network.name
-    try:
-        return told(Session(pack(model, name), threads=request.threads, name=name))
-    except VerificationError:
-        return Evidence()

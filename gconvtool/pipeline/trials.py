@@ -103,7 +103,6 @@ def thinned(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
 
 
 def responses(
-    ground: Ground,
     trials: Mapping[str, tuple[Trial, ...]],
     look: Callable[[str, Trial], float],
     told: Callable[[str, int, int], None],

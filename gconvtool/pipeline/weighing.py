@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from gconvtool.pipeline.jury import Glance, Jury
 from gconvtool.pipeline.memo import Memo
 from gconvtool.pipeline.prices import counted, timed
 from gconvtool.pipeline.response import Responses
-from gconvtool.pipeline.scales import Scales, Trials, judged
+from gconvtool.pipeline.scales import Scales, Trials
 from gconvtool.pipeline.source import BATCH, count
 from gconvtool.pipeline.trials import Offers, Trial
 from gconvtool.recipes import Candidate
@@ -179,18 +180,22 @@ def _responses(
     looks = sum(len(list(trying.looked_at(tried))) for tried in trials.values())
     batch = network.batch(BATCH)
     samples = max(FEWEST_LOOKED_AT, batch.samples * batch.fixed, LOOK_MACS // max(1, looks * macs))
-    original = Session(network.packed(), threads=request.threads, name=network.name)
-    glance = Glance(original, split.held_out.take(slice(samples)), batch)
+    part = split.held_out.take(slice(samples))
+    glance = Glance(found.base, trials, part, batch, request.settings)
 
     def error(name: str, one: Trial) -> float:
         model = trying.rewritten(found, {name: one})
-        return trying.worst(judged(request, glance.evidence, model).drifts)
+        try:
+            return trying.worst(glance.evidence(name, model).drifts)
+        except VerificationError:  # its outputs are not finite
+            return inf
 
     def look(name: str, one: Trial) -> float:
         key = ("look", name, one.candidate.recipe, samples)
         return memo.recall(key, partial(error, name, one))
 
-    return trying.responses(found, trials, look, request.progress)
+    by_position = {name: trials[name] for name in sorted(trials, key=glance.position)}
+    return trying.responses(by_position, look, request.progress)
 
 
 def _counted(totals: Totals, limit: Limit) -> Totals:

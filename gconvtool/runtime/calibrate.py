@@ -24,29 +24,17 @@ import onnx_ir as ir
 
 from gconvtool.facts import ConvSite, Skip
 from gconvtool.fit.fitting import Observed
-from gconvtool.fit.rows import BUDGET
 from gconvtool.graph.cut import Cutter
-from gconvtool.graph.parts import array
 from gconvtool.graph.surgery import find
 from gconvtool.recipes import HEADS
 from gconvtool.runtime.gather import Pair, observe
 from gconvtool.runtime.inputs import Arrays, Batch, Data
-from gconvtool.runtime.inside import look, paired
-from gconvtool.runtime.session import Session
+from gconvtool.runtime.inside import paired
 from gconvtool.runtime.shelf import Shelf
+from gconvtool.runtime.stream import Settings, Stream
 
 Followers: TypeAlias = Mapping[str, Sequence[str]]
 """Sites that share the weight of one before them, by the name of that one."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to go: onnxruntime's `threads`, the `seed` of samples, bytes of `memory`, a `name`."""
-
-    threads: int | None = None
-    seed: int = 0
-    memory: int = BUDGET
-    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +100,7 @@ class Walk:
         held_out: Data,
         batch: Batch,
         sites: Iterable[ConvSite],
-        settings: Settings = Settings(),
+        settings: Settings = Settings(),  # noqa: B008  frozen
         norms: Iterable[str] = (),
         followers: Followers = MappingProxyType({}),
     ) -> None:
@@ -125,8 +113,8 @@ class Walk:
         self.stops = sorted(names, key=self._cutter.position)
         self._shelf = Shelf(settings.memory // 2)
         feeds = [*fit.batches(batch), *held_out.batches(batch)]
-        self._original = _Stream(base, self._cutter, feeds, self._shelf, settings)
-        self._converted: _Stream | None = None
+        self._original = Stream(base, self._cutter, feeds, self._shelf, settings)
+        self._converted: Stream | None = None
         self._fitting = len(list(fit.batches(batch)))
         self._ahead = self._seen_ahead(follow, feeds)
         self._unseen: dict[str, Skip] = {}
@@ -159,7 +147,7 @@ class Walk:
 
     def _seen_ahead(self, names: Iterable[str], feeds: Sequence[Arrays]) -> dict[str, list[Pair]]:
         """Pairs in the original stream, before it is gone through site by site."""
-        stream = _Stream(self._base, self._cutter, feeds, self._shelf, self._settings)
+        stream = Stream(self._base, self._cutter, feeds, self._shelf, self._settings)
         found = {}
         for name in sorted(names, key=self._cutter.position):
             position, source = self._cutter.position(name), find(self._base, name).inputs[0]
@@ -237,60 +225,3 @@ def _as_maps(pair: Pair, site: ConvSite) -> Pair:
     """What a fully connected layer reads, as the maps that were flattened for it."""
     rows, y = pair
     return rows.reshape(len(rows), site.channels, *site.kernel), y
-
-
-class _Stream:
-    """The values alive at the present cut, one dict a batch."""
-
-    def __init__(
-        self,
-        model: ir.Model,
-        cutter: Cutter,
-        batches: Iterable[Arrays],
-        shelf: Shelf,
-        settings: Settings,
-        position: int = 0,
-    ) -> None:
-        self._model, self._cutter, self._shelf, self._settings = model, cutter, shelf, settings
-        self._batches, self._position = list(batches), position
-
-    def forked(self, model: ir.Model) -> _Stream:
-        """The same values, from where another model goes on."""
-        batches = [dict(batch) for batch in self._batches]
-        return _Stream(model, self._cutter, batches, self._shelf, self._settings, self._position)
-
-    def has(self, value: ir.Value) -> bool:
-        """Whether a value is alive here."""
-        return all(value.name in batch for batch in self._batches)
-
-    def values(self, value: ir.Value) -> list[np.ndarray]:
-        """A value that is alive here, a batch apart; a constant is the same in all."""
-        stored = array(value)
-        return [batch[value.name or ""] if stored is None else stored for batch in self._batches]
-
-    def look(self, site: str, *, made: bool) -> list[tuple[np.ndarray, ...]] | Skip:
-        """What a site in a body of the next node reads, and has `made` if that is wanted."""
-        threads = self._settings.threads
-        seen = look(self._model, self._cutter, site, self._batches, made=made, threads=threads)
-        if isinstance(seen, Skip):
-            return seen
-        return [tuple(self._shelf.put(array) for array in arrays) for arrays in seen]
-
-    def advance(self, end: int, extra: str | None = None) -> list[np.ndarray]:
-        """Run up to a cut and keep what crosses it; returns what `extra` names."""
-        wanted = () if extra is None else (extra,)
-        segment = self._cutter.segment(self._model, self._position, end, wanted)
-        session = None
-        if segment.model is not None:
-            session = Session(
-                segment.model, threads=self._settings.threads, name=self._settings.name
-            )
-        found = []
-        for index, batch in enumerate(self._batches):
-            new = session.run({n: batch[n] for n in segment.inputs}) if session else {}
-            kept = {name: self._shelf.put(array) for name, array in new.items()}
-            found += [kept[name] for name in wanted]
-            alive = {**batch, **kept}
-            self._batches[index] = {n: a for n, a in alive.items() if n in segment.alive}
-        self._position = end
-        return found

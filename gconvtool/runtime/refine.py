@@ -28,7 +28,6 @@ from gconvtool.facts import Skip
 from gconvtool.fit.descent import Adam, Coordinates, pace
 from gconvtool.fit.patches import outputs, spread
 from gconvtool.graph.adjoint import window_of
-from gconvtool.runtime.calibrate import Settings
 from gconvtool.runtime.inputs import Arrays, Batch, Data
 from gconvtool.runtime.movable import (
     Array,
@@ -41,6 +40,7 @@ from gconvtool.runtime.movable import (
     with_outputs,
 )
 from gconvtool.runtime.session import Session
+from gconvtool.runtime.stream import Settings
 
 STEPS = 96
 STEP = 4e-4
