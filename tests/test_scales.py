@@ -64,6 +64,7 @@ def weighed(**others: Any) -> Scales:
         "feeds": {},
         "whole_ns": None,
         "began_s": 0.0,
+        "weighed_s": 0.0,
     }
     return Scales(**{**known, **others})
 

@@ -42,8 +42,9 @@ RACES = 3
 """Of the whole, until it is faster for certain; and conversions until a cost is low enough."""
 REAL_STEP = 3.0
 """The most by which the budget of what is really made changes at once."""
-LONG_S = 200.0
-"""Once a search took this long and something holds, nothing more is made."""
+LONG_S, PATIENCE = 200.0, 2.5
+"""Once a search took this long, and so many times what it took to weigh the candidates, and
+something holds, nothing more is made."""
 BUDGETS = 40
 """That are tried; most lead to a choice that was judged before."""
 FURTHER = 1.4
@@ -103,9 +104,7 @@ def _within_loss(scales: Scales, limit: LossLimit, *, timed: bool) -> _Made:
         return _lost(limit, scales.put_together(picks))
 
     budget = _steered(scales, limit, _start(limit), _Looks(scales, limit, together, LOOKS))
-    really = _Looks(
-        scales, limit, best.make, ROUNDS, lambda: best.holds and scales.seconds > LONG_S
-    )
+    really = _Looks(scales, limit, best.make, ROUNDS, lambda: best.will_do)
     budget = _steered(scales, limit, budget * FURTHER, really, REAL_STEP)
     if not best.will_do:
         _challenged(scales, best, budget)
@@ -119,6 +118,7 @@ class _Best:
 
     def __init__(self, scales: Scales, limit: LossLimit) -> None:
         self._scales, self._limit = scales, limit
+        self._used: dict[_Key, float] = {}
         self.made: _Made | None = None
 
     @property
@@ -129,7 +129,8 @@ class _Best:
     @property
     def will_do(self) -> bool:
         """There is, and the search has gone on for long."""
-        return self.holds and self._scales.seconds > LONG_S
+        scales = self._scales
+        return self.holds and scales.seconds > max(LONG_S, PATIENCE * scales.weighed_s)
 
     @property
     def saved(self) -> float:
@@ -137,10 +138,13 @@ class _Best:
         return _saved(self._scales, self.made.picks) if self.made and self.holds else 0.0
 
     def make(self, picks: Picks) -> float:
-        """What a choice really loses."""
+        """What a choice really loses; each is made once."""
+        if (key := _key(picks)) in self._used:
+            return self._used[key]
         made = _judged(self._scales, self._limit, picks)
         if self.made is None or self._rank(made) < self._rank(self.made):
             self.made = made
+        self._used[key] = made.used
         return made.used
 
     def _rank(self, made: _Made) -> tuple[float, float]:

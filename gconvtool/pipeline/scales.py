@@ -42,7 +42,8 @@ class Scales:
 
     `split` are the samples, drawn once; `kept` the sites without candidates that cost less, `feeds`
     what to time the whole with, `macs` what the whole has of them, `whole_ns` its time at the
-    moment that prices are of, if they are times, `began_s` when the search began.
+    moment that prices are of, if they are times, `began_s` when the search began, and `weighed_s`
+    how long it took to know all this.
     """
 
     request: Request
@@ -57,6 +58,7 @@ class Scales:
     feeds: Arrays
     whole_ns: float | None
     began_s: float
+    weighed_s: float
     warnings: tuple[str, ...] = ()
 
     @property

@@ -84,19 +84,21 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
     _require(request, paying, idle.values())
     trials, misfits = _tried(request, found, paying, split)
     _require(request, trials, misfits.values())
+    responses = _responses(request, memo, found, split, trials, before.macs)
     return Scales(
         request=request,
         ground=found,
         split=split,
         jury=jury,
         trials=trials,
-        responses=_responses(request, memo, found, split, trials, before.macs),
+        responses=responses,
         prices={name: priced.prices[name] for name in trials},
         kept={**kept, **idle, **misfits},
         macs=before.macs,
         feeds=feeds,
         whole_ns=priced.whole_ns,
         began_s=began_s,
+        weighed_s=time.monotonic() - began_s,
         warnings=priced.warnings,
     )
 
