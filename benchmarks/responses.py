@@ -20,13 +20,12 @@ import numpy as np
 import onnx_ir as ir
 
 from gconvtool.goals import goal
-from gconvtool.pipeline import trials
+from gconvtool.pipeline import trials, weighing
 from gconvtool.pipeline.ground import Request
 from gconvtool.pipeline.response import Look, Response, kind_of
 from gconvtool.pipeline.scales import Scales
 from gconvtool.pipeline.source import Feed, Network, silent
 from gconvtool.pipeline.trials import Trial
-from gconvtool.pipeline.weighing import weigh
 from gconvtool.plan import Selection
 
 SAMPLES = Path(__file__).parent.parent / "sample_models"
@@ -35,7 +34,8 @@ SAMPLES = Path(__file__).parent.parent / "sample_models"
 def weighed(model: Path, data: Path) -> Scales:
     network, feed = Network.open(model), Feed(str(data))
     request = Request(network, None, Selection(), feed, 256, 0, None, silent)
-    return weigh(request, goal(max_drop="0.1", objective="macs"), remember=False)
+    with weighing.weighed(request, goal(max_drop="0.1", objective="macs"), remember=False) as found:
+        return found
 
 
 def measured(scales: Scales, name: str, trial: Trial) -> float:

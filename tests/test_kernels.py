@@ -108,27 +108,33 @@ class Killed(BaseException):
     """Nothing catches that."""
 
 
-@pytest.mark.parametrize("after_ns", [0, S_NS])
+@pytest.mark.parametrize(("after_ns", "settled"), [(0.5 * S_NS, 0), (1.75 * S_NS, 1)])
 def test_an_interruption_loses_only_what_is_not_settled(
-    model: ir.Model, tmp_path: Path, after_ns: float
+    model: ir.Model, tmp_path: Path, after_ns: float, settled: int
 ) -> None:
-    """Nothing is, at first; after a second some races of a machine that never varies are."""
+    """Three races and one beside them take turns of a tenth of a second, and nothing is settled
+    before its fifth: then the first race is over, and the others are not."""
     wanted, machine = cases(model, "groups=4", "separable:rank=2"), Machine()
 
-    def killed(*_: object) -> None:
-        if machine.clock.wall_ns() > after_ns:
-            raise Killed
+    def open_(opened: ir.Model) -> Callable[[], None]:
+        run = machine.open(opened)
+
+        def killed() -> None:
+            if machine.clock.wall_ns() > after_ns:
+                raise Killed
+            run()
+
+        return killed
 
     with pytest.raises(Killed):
-        measure(model, wanted, replace(bench(machine, tmp_path), told=killed))
-    known = Cache(HERE, tmp_path)
-    contests = Contests(model)
+        measure(model, wanted, replace(bench(machine, tmp_path), open=open_))
+    known, contests = Cache(HERE, tmp_path), Contests(model)
     pairs = {contests.enter(case) for case in wanted}
-    settled = [pair for pair in pairs if isinstance(pair, Pair) and known.get(pair)]
-    assert bool(settled) == bool(after_ns)
+    kept = [pair for pair in pairs if isinstance(pair, Pair) and known.get(pair)]
+    assert len(kept) == 2 * settled
     machine = Machine()
     measure(model, wanted, bench(machine, tmp_path))
-    assert len(machine.opened) < 3 * 4 if settled else len(machine.opened) == 3 * 4
+    assert len(machine.opened) == 3 + 3 * (3 - settled)
 
 
 def test_other_weights_are_the_same_to_a_clock(model: ir.Model, tmp_path: Path) -> None:
@@ -154,6 +160,19 @@ def test_what_does_not_open_is_skipped_with_its_reason(model: ir.Model) -> None:
     skipped = [time for time in made if isinstance(time, Skip)]
     assert {skip.reason for skip in skipped} == {"no groups here"}
     assert len(skipped) == len(made) / 2
+
+
+def test_what_alone_is_wanted_and_does_not_open_is_skipped_too(model: ir.Model) -> None:
+    machine = Machine()
+
+    def refuses(opened: ir.Model) -> Callable[[], None]:
+        if any("group" in node.attributes for node in opened.graph):
+            raise InputError("no kernel for that")
+        return machine.open(opened)
+
+    wanted = cases(model, "groups=4")
+    made = measure(model, wanted, replace(bench(machine), open=refuses)).cases
+    assert made == (Skip("no kernel for that"),) * len(wanted)
 
 
 def test_the_network_stays_as_it_is(model: ir.Model) -> None:

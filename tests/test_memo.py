@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,15 @@ def kept(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.parametrize("at", range(0, 700, 7))
+def test_a_file_with_a_bit_turned_is_read_or_is_not(tmp_path: Path, at: int) -> None:
+    file = kept(tmp_path / "one")
+    content = bytearray(file.read_bytes())
+    content[at % len(content)] ^= 0x41
+    file.write_bytes(content)
+    Memo(tmp_path / "one").get("key")
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
 def test_a_damaged_file_is_a_step_that_was_not_taken(tmp_path: Path, share: float) -> None:
     file = kept(tmp_path / "one")
@@ -118,22 +128,33 @@ def test_where_nothing_can_be_written_a_step_is_held(tmp_path: Path) -> None:
 
 def test_the_oldest_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = kept(tmp_path / "0").stat().st_size
-    for number in range(1, 4):
+    for number in range(1, 5):
         kept(tmp_path / str(number))
-    for number in range(4):
+    (tmp_path / "0" / "not mine").touch()
+    for number in range(5):
         os.utime(tmp_path / str(number), (number, number))
-    monkeypatch.setattr(memos, "MOST_BYTES", int(2.5 * size))
-    Memo(tmp_path / "3")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
+    monkeypatch.setattr(memos, "MOST_BYTES", int(5 * size))
+    Memo(tmp_path / "4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2", "3", "4"]
+    assert [path.name for path in (tmp_path / "0").iterdir()] == ["not mine"]
 
 
-def test_one_that_is_full_only_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memos, "MOST_BYTES", 1)
+def test_one_that_is_full_keeps_what_is_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(packed(Skip("a")))
+    monkeypatch.setattr(memos, "MOST_BYTES", 2 * int(2.5 * size))
     memo = Memo(tmp_path / "one")
-    for key in "ab":
+    memo.put("large", Skip("a" * 3 * size))
+    assert memo.get("large") == Skip("a" * 3 * size)
+    for key in "abc":
         memo.put(key, Skip(key))
-    assert memo.get("b") == Skip("b")
-    assert len(list((tmp_path / "one").iterdir())) == 1
+    assert [Memo(tmp_path / "one").get(key) for key in ("large", *"abc")] == [
+        None,
+        Skip("a"),
+        Skip("b"),
+        None,
+    ]
 
 
 # A search.
@@ -208,7 +229,7 @@ def test_an_interrupted_search_takes_no_step_twice(
         search("killed")
     after = watched()
     search("killed")
-    assert not set(before) & set(after)
+    assert not set(before) & set(after) - {repr("seconds")}
     assert {*before, *after} >= {step for step in every if "'fit'" not in step}
 
 
@@ -220,9 +241,17 @@ def test_it_comes_to_what_it_would_have(
         patch.setattr(planner, "_raced", _killed)
         with pytest.raises(Killed):
             search("one")
+    (tries,) = (path for path in Path(os.environ["GCONVTOOL_CACHE"], "searches").iterdir())
+    shutil.copytree(tries, tries.parent / "copy")
     taken = watched()
-    search("one")
-    assert taken == []
+    whole = search("one")
+    assert [step for step in taken if "seconds" not in step] == []
+    shutil.rmtree(tries)
+    (tries.parent / "copy").rename(tries)
+    for file in sorted(tries.iterdir())[::2]:
+        if b'"Priced"' not in file.read_bytes():
+            file.unlink()
+    assert search("one") == whole
 
 
 def test_another_limit_begins_with_what_is_known(search: Search, watched: Watch) -> None:
@@ -230,7 +259,7 @@ def test_another_limit_begins_with_what_is_known(search: Search, watched: Watch)
     search("one", "0.3")
     taken = watched()
     search("one", "0.1")
-    assert repr("prices") in taken
+    assert any("prices" in step for step in taken)
     assert not [step for step in taken if "'trial'" in step or "'look'" in step]
 
 

@@ -49,6 +49,17 @@ def test_patches_times_weights_are_the_convolution(case, seed):
     np.testing.assert_allclose(made, outputs(y, rows), atol=1e-4)
 
 
+@pytest.mark.parametrize("images", [[2], [1, 2], [2, 0], []])
+def test_patches_of_some_images_are_those_of_all(images):
+    window = Window((3, 3), (1, 1), (1, 1), (1, 1, 1, 1))
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 2, 5, 4)).astype(np.float32)
+    every, values = window.patches(x, np.arange(60)), outputs(x, np.arange(60))
+    rows = np.array([20 * image + place for image in images for place in (7, 3, 19)], np.intp)
+    np.testing.assert_array_equal(window.patches(x, rows), every[rows])
+    np.testing.assert_array_equal(outputs(x, rows), values[rows])
+
+
 @pytest.mark.parametrize(("total", "count"), [(10, 10), (10, 25), (1000, 7), (1000, 999), (1, 1)])
 def test_spread_takes_one_of_each_equal_part(total, count):
     chosen = spread(total, count, np.random.default_rng(0))

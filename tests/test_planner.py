@@ -21,6 +21,7 @@ from gconvtool.facts import Skip
 from gconvtool.goals import goal
 from gconvtool.pipeline import planner, prices, scales, weighing
 from gconvtool.pipeline.prices import Price, Priced
+from gconvtool.pipeline.trials import Offers
 from gconvtool.results import Conversion, Interval, Race, Verdict
 
 MACS: dict[str, Any] = {"objective": "macs"}
@@ -169,7 +170,7 @@ def priced(now: float, then: float, kept: Mapping[str, str] = MappingProxyType({
         request: object,
         found: object,
         fixed: object,
-        offers: scales.Offers,
+        offers: Offers,
         feeds: object,
         *,
         remember: bool,
@@ -184,7 +185,7 @@ def priced(now: float, then: float, kept: Mapping[str, str] = MappingProxyType({
 
 
 def by_weights(
-    request: object, found: object, fixed: object, offers: scales.Offers, *_: object, remember: bool
+    request: object, found: object, fixed: object, offers: Offers, *_: object, remember: bool
 ) -> Priced:
     """A nanosecond a weight."""
     return Priced(

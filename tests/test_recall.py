@@ -13,6 +13,7 @@ from nets import images, residual, run
 from gconvtool.notation import parse
 from gconvtool.pipeline import fits
 from gconvtool.pipeline.ground import Request
+from gconvtool.pipeline.memo import Memo
 from gconvtool.pipeline.rewrite import rewrite
 from gconvtool.pipeline.source import Feed, Network
 from gconvtool.plan import Channels, Entry, Selection
@@ -64,7 +65,7 @@ def made(request: Request, recipes: dict[str, str]) -> ir.Model:
 def test_only_what_differs_is_fitted_anew(
     request_: Request, fitted: list[str], second: dict[str, str], anew: list[str]
 ) -> None:
-    knowing = replace(request_, known={})
+    knowing = replace(request_, memo=Memo())
     made(knowing, FIRST)
     assert fitted == ["a", "b", "d"]
     fitted.clear()
@@ -84,7 +85,7 @@ def test_nothing_is_kept_unless_that_is_wanted(request_: Request, fitted: list[s
 def test_channels_that_a_plan_gives_are_not_mixed_up_with_others(
     request_: Request, fitted: list[str]
 ) -> None:
-    knowing = replace(request_, known={})
+    knowing = replace(request_, memo=Memo())
     made(knowing, {"b": "groups=2"})
     halves = tuple(tuple(range(start, 16, 2)) for start in (0, 1))
     given = PlanFile((Entry("b", parse("groups=2"), Channels(halves, halves)),))

@@ -135,7 +135,8 @@ def request_(tmp_path: Path) -> Request:
 
 
 def weigh(request: Request, **words: str) -> Scales:
-    return weighing.weigh(request, goal(**words), remember=False)
+    with weighing.weighed(request, goal(**words), remember=False) as found:
+        return found
 
 
 def test_all_sites_are_known_or_have_a_reason(request_: Request) -> None:
@@ -152,7 +153,7 @@ def test_only_what_costs_less_is_tried(request_: Request, monkeypatch: pytest.Mo
         request: Request,
         found: Ground,
         fixed: ir.Model,
-        offers: scales.Offers,
+        offers: trials.Offers,
         feeds: Arrays,
         *,
         remember: bool,

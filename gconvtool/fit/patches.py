@@ -54,7 +54,8 @@ class Window:
         ]
         where = (image[:, None] - first, *index)
         picked = np.moveaxis(padded, 1, -1)[where]  # rows × ΠK × C
-        return np.asarray(np.swapaxes(picked, 1, 2).reshape(len(rows), -1))
+        columns = x.shape[1] * prod(self.kernel)
+        return np.asarray(np.swapaxes(picked, 1, 2).reshape(len(rows), columns))
 
 
 def outputs(y: NDArray[np.floating], rows: NDArray[np.intp]) -> NDArray[np.floating]:

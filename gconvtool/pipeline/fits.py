@@ -98,7 +98,8 @@ def fit_all(
         step = family[0]
         sight = None if walk is None else walk.visit(step.site)  # before its weights are in memory
         given = _given(step, plan) or partitions.given(step)
-        fitted = recall.fitted(step, partial(_fitted, step, base, sight, method, seed, given))
+        make = partial(_fitted, step, base, sight, method, seed, given)
+        fitted = recall.fitted(step, sight is not None and sight.mended, make)
         most = method.most(walk is not None)
         outcomes.sites.update((s.site.name, _outcome(s, fitted, most)) for s in family)
         if isinstance(fitted, Fitted) and outcomes.sites[name].recipe is not None:
@@ -205,16 +206,19 @@ def _weight_and_bias(model: ir.Model, site: ConvSite) -> tuple[Weights, Array]:
 
 
 class _Recall:
-    """A fit is decided by what flows in, which is by the recipes of all sites up to it; and groups
-    that streams share are decided by which sites are grouped at all."""
+    """A fit is decided by what flows in, which is by the recipes of all sites up to it, and by
+    whether it mends a sum, which is by their order; groups that streams share are decided by which
+    sites are grouped at all."""
 
     def __init__(self, plan: Plan, memo: Memo | None) -> None:
         self._memo = None if plan.channels else memo
         self._decided: list[object] = ["fit", tuple(_grouped(plan))]
 
-    def fitted(self, step: Candidate, make: Callable[[], Fitted | Skip]) -> Fitted | Skip:
+    def fitted(
+        self, step: Candidate, mended: bool, make: Callable[[], Fitted | Skip]
+    ) -> Fitted | Skip:
         """The fit of the next step, if it is known, or else a new one."""
-        self._decided.append((step.site.name, step.recipe))
+        self._decided.append((step.site.name, step.recipe, mended))
         return make() if self._memo is None else self._memo.recall(tuple(self._decided), make)
 
 

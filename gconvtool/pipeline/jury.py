@@ -24,7 +24,7 @@ from gconvtool.drift import Reference, compare
 from gconvtool.graph.cut import Cutter
 from gconvtool.limits import Evidence
 from gconvtool.results import Drift
-from gconvtool.runtime.inputs import Batch, Data, Split
+from gconvtool.runtime.inputs import Arrays, Batch, Data, Split
 from gconvtool.runtime.metric import Metric
 from gconvtool.runtime.session import Session
 from gconvtool.runtime.shelf import Shelf
@@ -132,7 +132,7 @@ class Glance:
         self._feeds = list(_whole(part, batch).batches(batch))
         shelf = Shelf(settings.memory // 2)
         self._stream = Stream(base, self._cutter, self._feeds, shelf, settings)
-        self._made = self._stream.to_the_end()
+        self._at, self._made = "", list[Arrays]()
 
     def position(self, site: str) -> int:
         """Sites are looked at by rising positions."""
@@ -144,7 +144,10 @@ class Glance:
         Raises:
             VerificationError: its outputs are not finite.
         """
-        self._stream.advance(self.position(site))
+        if site != self._at:
+            self._stream.advance(self.position(site))
+            # From the same cut as all looks, so that what is fused is so in all of them.
+            self._at, self._made = site, self._stream.to_the_end()
         made = self._stream.forked(converted).to_the_end()
         return Evidence(compare(_replayed(self._made), _replayed(made), self._feeds))
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from hashlib import sha256
@@ -36,8 +34,7 @@ from gconvtool.fit.structure import (
 from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Separable
 
 MOST_BYTES = 2**30
-"""Of all memos on disk; of one of them, too."""
-DAMAGED = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile)
+"""Of all memos on disk: half of it is for one, half for those before it."""
 
 KINDS: dict[str, type] = {
     kind.__name__: kind
@@ -74,10 +71,10 @@ class Memo:
 
     def __init__(self, folder: Path | None = None) -> None:
         """`folder` is made once there is something to keep, and others beside it may go for it."""
-        self._held, self._folder, self._room = dict[object, Any](), folder, MOST_BYTES
+        self._held, self._folder, self._room = dict[object, Any](), folder, MOST_BYTES // 2
         if folder is not None:
-            with suppress(OSError):
-                self._room -= _make_room(folder)
+            self._room -= _bytes(folder)
+            _make_room(folder)
 
     def get(self, key: object) -> Any | None:
         """What a step found, if it was taken."""
@@ -88,8 +85,7 @@ class Memo:
     def put(self, key: object, found: Step) -> Step:
         """Keep what a step found, which is not None."""
         self._held[key] = found
-        if self._folder is not None and self._room > 0:
-            content = packed(found)
+        if self._folder is not None and len(content := packed(found)) <= self._room:
             self._room -= len(content)
             with suppress(OSError, GconvError):
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +107,7 @@ class Memo:
     def _read(self, key: object) -> Any | None:
         if self._folder is None:
             return None
-        with suppress(*DAMAGED):
+        with suppress(Exception):  # a damaged file may fail in any way
             return unpacked(self._path(self._folder, key).read_bytes())
         return None
 
@@ -134,7 +130,11 @@ def packed(thing: object) -> bytes:
 
 
 def unpacked(content: bytes) -> Any:
-    """The same again; whatever is wrong with the bytes is one of `DAMAGED`."""
+    """The same again.
+
+    Raises:
+        Exception: whatever is wrong with the bytes.
+    """
     with np.load(io.BytesIO(content), allow_pickle=False) as kept:
         return _thing(json.loads(str(kept["arr_0"])), kept)
 
@@ -167,22 +167,44 @@ def _thing(tree: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     return tree
 
 
-def _make_room(folder: Path) -> int:
-    """Delete the memos beside this one that were begun first, as far as there are too many; how
-    many bytes this one has."""
-    used = _bytes(folder.glob("*"))
-    others = sorted(_others(folder), key=lambda other: other.stat().st_mtime, reverse=True)
-    for other in others:
-        used += _bytes(other.glob("*"))
-        if used > MOST_BYTES:
-            shutil.rmtree(other, ignore_errors=True)
-    return _bytes(folder.glob("*"))
+def _make_room(folder: Path) -> None:
+    """Delete the memos beside this one that were written to longest ago, as far as there are too
+    many."""
+    used = 0
+    for other in sorted(_others(folder), key=_written_ns, reverse=True):
+        used += _bytes(other)
+        if used > MOST_BYTES // 2:
+            _delete(other)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a memo, and its folder if nothing else is in there."""
+    with suppress(OSError):
+        for file in _files(folder):
+            file.unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _others(folder: Path) -> list[Path]:
-    beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
-    return [other for other in beside if other.is_dir() and other != folder]
+    return [other for other in folder.parent.glob("*") if other.is_dir() and other != folder]
 
 
-def _bytes(paths: Iterable[Path]) -> int:
-    return sum(path.stat().st_size for path in paths)
+def _written_ns(folder: Path) -> int:
+    with suppress(OSError):
+        return folder.stat().st_mtime_ns
+    return 0
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Steps, and what a process that was killed had begun to write."""
+    yield from folder.glob("*.npz")
+    yield from folder.glob(".gconvtool.*.tmp")
+
+
+def _bytes(folder: Path) -> int:
+    """Of what is there; another process may be deleting it."""
+    used = 0
+    for file in _files(folder):
+        with suppress(OSError):
+            used += file.stat().st_size
+    return used

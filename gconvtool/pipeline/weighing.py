@@ -49,21 +49,36 @@ from gconvtool.runtime.session import Session
 LOOK_MACS, FEWEST_LOOKED_AT = 2 * 10**12, 4
 """What all looks at single sites may multiply, since time would not be the same twice; and samples
 of each, at least."""
-PRICES = "prices"
-"""What the machine takes now; all else that a memo has holds at any time."""
+WEIGHED = "seconds"
+"""How long it took to weigh everything, when all of it was new."""
 
 
-def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
+@contextmanager
+def weighed(request: Request, goal: Goal, *, remember: bool) -> Iterator[Scales]:
     """Time, try and judge every candidate of every site that may be rewritten.
+
+    What is found stays known, but how fast the machine was only if the block is interrupted: what
+    ends by itself was right at its moment.
 
     Raises:
         InputError: there are no data, or the goal cannot be judged on them.
         VerificationError: no site has a candidate that costs less.
     """
     began_s = time.monotonic()
-    metric = None if goal.metric is None else Metric.of(goal.metric)
     split = _split(request)
     memo = Memo(_folder(request, split) if remember else None)
+    try:
+        yield _weighed(request, goal, split, memo, remember, began_s)
+    except Exception:  # not an interruption
+        memo.forget(_prices(goal))
+        raise
+    memo.forget(_prices(goal))
+
+
+def _weighed(
+    request: Request, goal: Goal, split: Split, memo: Memo, remember: bool, began_s: float
+) -> Scales:
+    metric = None if goal.metric is None else Metric.of(goal.metric)
     request = replace(request, memo=memo)
     found = ground(request, every=True)
     fixed, feed = found.base.clone(), request.counting(split)
@@ -76,7 +91,7 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
     feeds = _feeds(fixed, split)
     if goal.objective == "latency":
         time_all = partial(timed, request, found, fixed, offers, feeds, remember=remember)
-        priced = memo.recall(PRICES, time_all)
+        priced = memo.recall(_prices(goal), time_all)
     else:
         layers = tally.analysis(request.network.name, facts, {}).layers
         priced = counted(offers, layers, found.followers, goal.objective)
@@ -98,24 +113,14 @@ def weigh(request: Request, goal: Goal, *, remember: bool) -> Scales:
         feeds=feeds,
         whole_ns=priced.whole_ns,
         began_s=began_s,
-        weighed_s=time.monotonic() - began_s,
+        weighed_s=memo.put(WEIGHED, max(time.monotonic() - began_s, memo.get(WEIGHED) or 0.0)),
         warnings=priced.warnings,
     )
 
 
-@contextmanager
-def weighed(request: Request, goal: Goal, *, remember: bool) -> Iterator[Scales]:
-    """The same, for a block: what it found stays known, but how fast the machine was only if it is
-    interrupted."""
-    scales = weigh(request, goal, remember=remember)
-    memo = scales.request.memo
-    assert memo is not None
-    try:
-        yield scales
-    except Exception:  # not an interruption
-        memo.forget(PRICES)
-        raise
-    memo.forget(PRICES)
+def _prices(goal: Goal) -> object:
+    """The key of what the machine takes now; all else that a memo has holds at any time."""
+    return ("prices", str(goal.limit), goal.objective)
 
 
 def _folder(request: Request, split: Split) -> Path:
@@ -183,7 +188,13 @@ def _responses(
     batch = network.batch(BATCH)
     samples = max(FEWEST_LOOKED_AT, batch.samples * batch.fixed, LOOK_MACS // max(1, looks * macs))
     part = split.held_out.take(slice(samples))
-    glance = Glance(found.base, trials, part, batch, request.settings)
+    glance = Glance(
+        found.base,
+        [member for name in trials for member in (name, *found.followers.get(name, ()))],
+        part,
+        batch,
+        request.settings,
+    )
 
     def error(name: str, one: Trial) -> float:
         model = trying.rewritten(found, {name: one})

@@ -150,7 +150,7 @@ def info(folder: Path) -> CacheInfo:
         0,
         sweeps=len(_sweeps(folder)),
         searches=len({step.parent for step in steps}),
-        searches_bytes=sum(step.stat().st_size for step in steps),
+        searches_bytes=sum(map(_size, steps)),
     )
     if not path.is_file():
         return known
@@ -187,7 +187,15 @@ def _sweeps(folder: Path) -> list[Path]:
 
 
 def _steps(folder: Path) -> list[Path]:
-    return sorted((folder / SEARCHES).glob("*/*.npz"))
+    """Of searches, and what killed ones had begun to write."""
+    found = (folder / SEARCHES).glob
+    return sorted((*found("*/*.npz"), *found("*/.gconvtool.*.tmp")))
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):  # a search may be deleting it
+        return path.stat().st_size
+    return 0
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -41,7 +41,8 @@ Followers: TypeAlias = Mapping[str, Sequence[str]]
 class Sight:
     """What is seen at a site: batches of pairs of both streams, those to fit to and the held-out.
 
-    They are the same until a site has `changed`. `unseen` says why there are none, if so.
+    They are the same until a site has `changed`; where a sum is `mended`, what should come out
+    makes up for what its other part has lost. `unseen` says why there are none, if so.
     """
 
     site: ConvSite
@@ -49,6 +50,7 @@ class Sight:
     original: Sequence[Pair]
     held_out: Sequence[Pair]
     changed: bool
+    mended: bool
     settings: Settings
     unseen: Skip | None = None
 
@@ -109,7 +111,7 @@ class Walk:
         self._followers = {name: followers[name] for name in wanted if name in followers}
         follow = {name for names in self._followers.values() for name in names}
         names = [*(name for name in wanted if name not in follow), *norms]
-        self._cutter = Cutter(base, names)
+        self._cutter = Cutter(base, [*names, *follow])  # none of a family runs before its first
         self.stops = sorted(names, key=self._cutter.position)
         self._shelf = Shelf(settings.memory // 2)
         feeds = [*fit.batches(batch), *held_out.batches(batch)]
@@ -121,7 +123,7 @@ class Walk:
 
     def visit(self, site: ConvSite) -> Sight:
         """What is seen at a site; stops must be visited in their order."""
-        now, before, changed = self._seen(site.name)
+        now, before, changed, mended = self._seen(site.name)
         if site.op in HEADS:
             now, before = ([_as_maps(pair, site) for pair in pairs] for pairs in (now, before))
         ahead = [self._ahead.pop(name) for name in self._followers.get(site.name, ())]
@@ -133,6 +135,7 @@ class Walk:
             _with_rows(pair for pairs in original for pair in pairs[fit]),
             _with_rows(pair for pairs in seen for pair in pairs[held_out]),
             changed,
+            mended,
             self._settings,
             self._unseen.get(site.name),
         )
@@ -142,7 +145,7 @@ class Walk:
 
         Both are empty where nothing before it has changed.
         """
-        now, _, changed = self._seen(name)
+        now, _, changed, _ = self._seen(name)
         return (now[: self._fitting], now[self._fitting :]) if changed else ((), ())
 
     def _seen_ahead(self, names: Iterable[str], feeds: Sequence[Arrays]) -> dict[str, list[Pair]]:
@@ -157,8 +160,9 @@ class Walk:
             found[name] = list(zip(x, stream.advance(position + 1, name), strict=True))
         return found
 
-    def _seen(self, name: str) -> tuple[list[Pair], list[Pair], bool]:
-        """Pairs in the converted and in the original stream, and whether they can differ."""
+    def _seen(self, name: str) -> tuple[list[Pair], list[Pair], bool, bool]:
+        """Pairs in the converted and in the original stream, whether they can differ, and whether
+        the due outputs mend what they are added to."""
         position = self._cutter.position(name)
         self._original.advance(position)
         still = self._work is self._base
@@ -167,13 +171,15 @@ class Walk:
             self._converted = self._original if still else self._original.forked(self._work)
         self._converted.advance(position)
         if self._cutter.inside(name):
-            return *self._seen_inside(name), changed
+            return *self._seen_inside(name), changed, False
         source = find(self._base, name).inputs[0]
         assert source is not None
         x, x_now = (stream.values(source) for stream in (self._original, self._converted))
         y = self._original.advance(position + 1, name)
-        due = self._mended(name, y) if changed else y
-        return list(zip(x_now, due, strict=True)), list(zip(x, y, strict=True)), changed
+        partner = self._partner(name) if changed else None
+        due = y if partner is None else self._mended(partner, y)
+        now, before = (list(zip(*pair, strict=True)) for pair in ((x_now, due), (x, y)))
+        return now, before, changed, partner is not None
 
     def _seen_inside(self, name: str) -> tuple[list[Pair], list[Pair]]:
         """The same at a site in a body; neither stream goes on, since more may be seen there."""
@@ -187,11 +193,9 @@ class Walk:
         pairs = [paired(x, y) for (x,), (_, y) in zip(now, before, strict=True)]
         return pairs, [(x, y) for x, y in before]
 
-    def _mended(self, site: str, y: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What the site should give so that what it is added to becomes right."""
-        partner = self._partner(site)
-        if partner is None or self._converted is None:
-            return list(y)
+    def _mended(self, partner: ir.Value, y: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What a site should give so that the sum with its partner becomes right."""
+        assert self._converted is not None
         was, now = (stream.values(partner) for stream in (self._original, self._converted))
         with np.errstate(all="ignore"):  # what is not finite is seen later
             return [

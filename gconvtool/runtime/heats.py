@@ -97,13 +97,19 @@ def _run(
             budget_s=budget_s,
             told=lambda over, every: bench.told("convolutions", over * to_do // every, to_do),
         )
-    finally:  # an interruption loses what is not settled
-        told = [one for one in entered if one.running is None or not one.running.short]
-        found = {pair: answer for one in told for pair, answer in one.answers().items()}
-        for pair, answer in found.items():
-            if isinstance(answer, KernelTime):
-                bench.cache.put(pair, answer)
+    except BaseException:  # an interruption loses what is not settled
+        for one in entered:
+            _remember(one.settled(), bench.cache)
+        raise
+    found = {pair: answer for one in entered for pair, answer in one.answers().items()}
+    _remember(found, bench.cache)
     return found
+
+
+def _remember(found: Answers, cache: Cache) -> None:
+    for pair, answer in found.items():
+        if isinstance(answer, KernelTime):
+            cache.put(pair, answer)
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,13 @@ class _Entered:
         """What was found out."""
         times = () if self.running is None else self.running.times()
         return {**self.refused, **dict(zip(self.ready, times, strict=True))}
+
+    def settled(self) -> Answers:
+        """What is known for certain before the race is over."""
+        if self.running is None or not (left := self.running.left):
+            return {}
+        times = zip(self.ready, self.running.times(), strict=True)
+        return {pair: time for k, (pair, time) in enumerate(times, 1) if k in left}
 
 
 def _entered(contest: Contest, pairs: Sequence[Pair], bench: Bench) -> _Entered:

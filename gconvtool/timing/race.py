@@ -80,6 +80,11 @@ class Race:
         """There are too few rounds to say anything."""
         return len(self._rounds) < LEAST_ROUNDS
 
+    @property
+    def left(self) -> frozenset[int]:
+        """The models, counted from 1, that have left since enough is known of them."""
+        return frozenset(range(1, len(self._entrants))) - self._racing
+
     def turn(self) -> None:
         """Rounds for a while, one at least."""
         start_ns = now_ns = self._clock.wall_ns()
