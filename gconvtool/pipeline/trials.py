@@ -168,21 +168,19 @@ def _followers(ground: Ground, offers: Offers) -> Iterator[ConvSite]:
 def _tried(
     request: Request, ground: Ground, candidates: Sequence[Candidate], visit: Callable[[], Sight]
 ) -> tuple[Trial, ...] | Skip:
-    memo, site = request.memo or Memo(), candidates[0].site
-    keys: dict[Candidate, object] = {c: ("trial", site.name, c.recipe) for c in candidates}
-    if (known := memo.get(("flaw", site.name))) is not None:
-        return Skip(known.reason)
-    if missing := [c for c in candidates if memo.get(keys[c]) is None]:
+    memo, key = request.memo or Memo(), ("trials", candidates[0].site.name)
+    if isinstance(known := memo.get(key) or {}, Skip):
+        return known
+    if missing := [c for c in candidates if c.recipe not in known]:
         sight = visit()
         if flaw := sight.flaw():
-            return memo.put(("flaw", site.name), flaw)
-        for candidate, fitted in zip(
-            missing, _fitted(request, ground, missing, sight), strict=True
-        ):
-            memo.put(keys[candidate], fitted)
-    made = {c: memo.get(key) for c, key in keys.items()}
-    kept = tuple(Trial(c, f.factors, f.error) for c, f in made.items() if isinstance(f, Fitted))
-    return kept or max((f for f in made.values() if isinstance(f, Skip)), key=_how_far)
+            return memo.put(key, flaw)
+        fits = _fitted(request, ground, missing, sight)
+        new = {c.recipe: fitted for c, fitted in zip(missing, fits, strict=True)}
+        known = memo.put(key, {**known, **new})
+    made = [(c, known[c.recipe]) for c in candidates]
+    kept = tuple(Trial(c, f.factors, f.error) for c, f in made if isinstance(f, Fitted))
+    return kept or max((f for _, f in made if isinstance(f, Skip)), key=_how_far)
 
 
 def _fitted(
