@@ -26,7 +26,7 @@ def test_two_commands_are_all_the_set_up():
         for path in re.findall(r"\S+\.(?:onnx|npz)", command):
             made_by_the_command = f"-o {path}" in command
             assert made_by_the_command or (ROOT / "sample_models" / Path(path).name).exists()
-    assert commands[1].endswith("pytest")
+    assert commands[1].endswith("pytest -n 2")
 
 
 @pytest.mark.slow
