@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from hashlib import sha256
@@ -32,6 +32,7 @@ from gconvtool.fit.structure import (
     SeparableFactors,
 )
 from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Separable
+from gconvtool.runtime.cache import files_of, size_bytes
 
 MOST_BYTES = 2**30
 """Of all memos on disk: half of it is for one, half for those before it."""
@@ -73,7 +74,7 @@ class Memo:
         """`folder` is made once there is something to keep, and others beside it may go for it."""
         self._held, self._folder, self._room = dict[object, Any](), folder, MOST_BYTES // 2
         if folder is not None:
-            self._room -= _bytes(folder)
+            self._room -= size_bytes(files_of(folder))
             _make_room(folder)
 
     def get(self, key: object) -> Any | None:
@@ -172,7 +173,7 @@ def _make_room(folder: Path) -> None:
     many."""
     used = 0
     for other in sorted(_others(folder), key=_written_ns, reverse=True):
-        used += _bytes(other)
+        used += size_bytes(files_of(other))
         if used > MOST_BYTES // 2:
             _delete(other)
 
@@ -180,7 +181,7 @@ def _make_room(folder: Path) -> None:
 def _delete(folder: Path) -> None:
     """Delete a memo, and its folder if nothing else is in there."""
     with suppress(OSError):
-        for file in _files(folder):
+        for file in files_of(folder):
             file.unlink(missing_ok=True)
         folder.rmdir()
 
@@ -193,18 +194,3 @@ def _written_ns(folder: Path) -> int:
     with suppress(OSError):
         return folder.stat().st_mtime_ns
     return 0
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Steps, and what a process that was killed had begun to write."""
-    yield from folder.glob("*.npz")
-    yield from folder.glob(".gconvtool.*.tmp")
-
-
-def _bytes(folder: Path) -> int:
-    """Of what is there; another process may be deleting it."""
-    used = 0
-    for file in _files(folder):
-        with suppress(OSError):
-            used += file.stat().st_size
-    return used

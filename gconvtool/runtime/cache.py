@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -150,18 +151,18 @@ def info(folder: Path) -> CacheInfo:
         0,
         sweeps=len(_sweeps(folder)),
         searches=len({step.parent for step in steps}),
-        searches_bytes=sum(map(_size, steps)),
+        searches_bytes=size_bytes(steps),
     )
     if not path.is_file():
         return known
-    size_bytes = path.stat().st_size
+    known = replace(known, size_bytes=path.stat().st_size)
     try:
         with closing(_connected(path)) as file:
             shares = tuple(CacheShare(*row) for row in file.execute(SHARES))
     except sqlite3.Error as error:
-        return replace(known, size_bytes=size_bytes, entries=None, trouble=str(error))
+        return replace(known, entries=None, trouble=str(error))
     entries = sum(share.entries for share in shares)
-    return replace(known, size_bytes=size_bytes, entries=entries, shares=shares)
+    return replace(known, entries=entries, shares=shares)
 
 
 def clear(folder: Path) -> CacheInfo:
@@ -187,15 +188,22 @@ def _sweeps(folder: Path) -> list[Path]:
 
 
 def _steps(folder: Path) -> list[Path]:
-    """Of searches, and what killed ones had begun to write."""
-    found = (folder / SEARCHES).glob
-    return sorted((*found("*/*.npz"), *found("*/.gconvtool.*.tmp")))
+    searches = sorted((folder / SEARCHES).glob("*"))
+    return [file for search in searches for file in files_of(search)]
 
 
-def _size(path: Path) -> int:
-    with suppress(OSError):  # a search may be deleting it
-        return path.stat().st_size
-    return 0
+def files_of(search: Path) -> list[Path]:
+    """The steps in a search's folder, and what killed processes had begun to write there."""
+    return sorted((*search.glob("*.npz"), *search.glob(".gconvtool.*.tmp")))
+
+
+def size_bytes(files: Iterable[Path]) -> int:
+    """Of those that are there; another process may be deleting them."""
+    used = 0
+    for file in files:
+        with suppress(OSError):
+            used += file.stat().st_size
+    return used
 
 
 def _connected(path: Path) -> sqlite3.Connection:
