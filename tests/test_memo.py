@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from nets import images, residual
+from nets import images, network, residual
 
 import gconvtool
 from gconvtool.facts import Skip
@@ -32,6 +33,24 @@ from gconvtool.pipeline.prices import Price, Priced
 from gconvtool.recipes import Bottleneck, Gdc, Grouped, Monarch, Separable
 from gconvtool.results import Conversion, Interval, Race
 
+EVERY_KIND = """
+<ir_version: 8, opset_import: ["": 17]>
+every_kind (NUMBER[N, 8, 9, 9] x) => (NUMBER[N, 10] y)
+  <NUMBER[16, 8, 3, 3] w, NUMBER[16, 8, 3, 3] g, NUMBER[16, 16, 3, 3] t, NUMBER[16, 16, 1, 1] p,
+   NUMBER[1296, 10] h>
+{
+  a = Conv <pads = [1, 1, 1, 1]> (x, w)
+  ra = Relu (a)
+  b = Conv <pads = [1, 1, 1, 1], group = 2> (ra, g)
+  rb = Relu (b)
+  c = ConvTranspose <pads = [1, 1, 1, 1]> (rb, t)
+  rc = Relu (c)
+  d = Conv (rc, p)
+  rd = Relu (d)
+  f = Flatten (rd)
+  y = Gemm (f, h)
+}
+"""
 Search = Callable[..., tuple[Conversion, bytes]]
 Watch = Callable[..., list[str]]
 RNG = np.random.default_rng(0)
@@ -261,6 +280,29 @@ def test_another_limit_begins_with_what_is_known(search: Search, watched: Watch)
     search("one", "0.1")
     assert any("prices" in step for step in taken)
     assert not [step for step in taken if "'trials'" in step or "'look'" in step]
+
+
+@pytest.mark.parametrize("number", ["float16", "double"])
+def test_sites_of_every_kind_are_known_again(tmp_path: Path, watched: Watch, number: str) -> None:
+    """Groups, transposed and pointwise convolutions, and a head over a whole map."""
+    onnx.save(network(EVERY_KIND.replace("NUMBER", number)), tmp_path / "net.onnx")
+    x = images(64).astype(np.float16 if number == "float16" else np.float64)
+    np.savez(tmp_path / "data.npz", x=x)
+
+    def made() -> bytes:
+        gconvtool.convert(
+            tmp_path / "net.onnx",
+            tmp_path / "out.onnx",
+            data=str(tmp_path / "data.npz"),
+            goal=goal(max_drop="0.9", objective="macs"),
+            threads=1,
+            force=True,
+        )
+        return (tmp_path / "out.onnx").read_bytes()
+
+    first, taken = made(), watched()
+    assert made() == first
+    assert [step for step in taken if "seconds" not in step] == []
 
 
 def test_what_is_not_to_be_remembered_is_not(tmp_path: Path, search: Search) -> None:
